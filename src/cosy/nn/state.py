@@ -1,0 +1,63 @@
+"""Streaming state: the seam that every incremental layer keeps to.
+
+A layer that streams owns a dataclass of preallocated tensors, made by `init_state(batch, capacity)`
+and passed to `forward(x, state)`.  Nothing about a request is ever an attribute of a module.
+
+Rules:
+- the first axis of every tensor is the batch row; rows advance independently;
+- positions are integer tensors of shape (batch,), so a captured graph can read them;
+- `reset(rows)` returns rows to the state of `init_state`; `clone()` copies everything, so a voice's
+  prompt state can be the start of many requests; `select(rows)` gathers rows (admission, fan-out).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+S = TypeVar("S", bound="State")
+
+
+@dataclasses.dataclass
+class State:
+    """Base of all streaming states: fields are tensors, nested states, or lists of states."""
+
+    def _map(self: S, f: Any) -> S:
+        def walk(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return f(value)
+            if isinstance(value, State):
+                return value._map(f)
+            if isinstance(value, (list, tuple)):
+                return type(value)(walk(v) for v in value)
+            return value
+
+        return type(self)(**{field.name: walk(getattr(self, field.name)) for field in dataclasses.fields(self)})
+
+    def clone(self: S) -> S:
+        """An independent copy."""
+        return self._map(torch.clone)
+
+    def select(self: S, rows: Tensor) -> S:
+        """A new state made of the given rows (int64), in that order; rows may repeat."""
+        return self._map(lambda t: t.index_select(0, rows))
+
+    def reset(self, rows: Tensor) -> None:
+        """Zero the given rows in place: zeros are the start of every layer here."""
+        self._map(lambda t: t.index_fill_(0, rows, 0))
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all tensors, for admission control."""
+        total = 0
+
+        def add(t: Tensor) -> Tensor:
+            nonlocal total
+            total += t.numel() * t.element_size()
+            return t
+
+        self._map(add)
+        return total

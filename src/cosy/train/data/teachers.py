@@ -1,0 +1,99 @@
+"""Free speech engines as teachers: text in, waveform and phone/word times out.
+
+Two teachers, each a Debian package used as a program (no part of it is shipped):
+`slt` is festival with the HTS voice `festvox-us-slt-hts` (female, 32 kHz); `rms` is flite's
+built-in voice of that name (male, 16 kHz).  Both licences permit any use of their output.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+TEACHERS = ("slt", "rms")
+_REMEDY = {"festival": "apt-get install festival festvox-us-slt-hts", "flite": "apt-get install flite"}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A labelled stretch of time: a phone or a word."""
+
+    label: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What a teacher said: `audio` (samples,) float32 at `rate_hz`, with phone and word spans."""
+
+    text: str
+    audio: np.ndarray
+    rate_hz: int
+    phones: tuple[Span, ...]
+    words: tuple[Span, ...]
+
+
+def synthesise(teacher: str, texts: Sequence[str]) -> Iterator[Utterance]:
+    """Speak every text with `teacher`.  Raises ValueError for an unknown teacher, RuntimeError if it is not installed."""
+    if teacher not in TEACHERS:
+        raise ValueError(f"unknown teacher {teacher!r}; known: {', '.join(TEACHERS)}")
+    program = "festival" if teacher == "slt" else "flite"
+    if shutil.which(program) is None:
+        raise RuntimeError(f"the teacher {teacher!r} needs the program {program!r}: {_REMEDY[program]}")
+    return _festival(texts) if teacher == "slt" else _flite(texts)
+
+
+def _quote(text: str) -> str:
+    return '"' + re.sub(r'["\\]', "", text) + '"'
+
+
+def _spans(path: Path) -> tuple[Span, ...]:
+    """Read a festival label file: a line `end_s code label` per segment, after a `#`."""
+    spans, start = [], 0.0
+    for line in path.read_text().splitlines()[1:]:
+        end, _, label = line.split(maxsplit=2)
+        spans.append(Span(label, start, float(end)))
+        start = float(end)
+    return tuple(spans)
+
+
+def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        lines = ["(voice_cmu_us_slt_arctic_hts)"]
+        for i, text in enumerate(texts):
+            lines.append(f"(set! utt (utt.synth (Utterance Text {_quote(text)})))")
+            lines.append(f"(utt.save.wave utt \"{root}/{i}.wav\" 'riff)")
+            lines.append(f'(utt.save.segs utt "{root}/{i}.seg")')
+            lines.append(f'(utt.save.words utt "{root}/{i}.word")')
+        script = root / "batch.scm"
+        script.write_text("\n".join(lines))
+        subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)
+        for i, text in enumerate(texts):
+            audio, rate = soundfile.read(root / f"{i}.wav", dtype="float32")
+            yield Utterance(text, audio, rate, _spans(root / f"{i}.seg"), _spans(root / f"{i}.word"))
+
+
+def _flite(texts: Sequence[str]) -> Iterator[Utterance]:
+    """flite prints `phone:end_s` pairs; it gives no word times, so `words` is empty."""
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder) / "out.wav"
+        for text in texts:
+            command = ["flite", "-voice", "rms", "-psdur", "-t", text, "-o", str(wav)]
+            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            phones, start = [], 0.0
+            for pair in printed.split():
+                label, _, end = pair.rpartition(":")
+                phones.append(Span(label, start, float(end)))
+                start = float(end)
+            audio, rate = soundfile.read(wav, dtype="float32")
+            yield Utterance(text, audio, rate, tuple(phones), ())
