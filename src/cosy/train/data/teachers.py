@@ -1,8 +1,8 @@
 """Free speech engines as teachers: text in, waveform and phone/word times out.
 
-Two teachers, each a Debian package used as a program (no part of it is shipped):
-`slt` is festival with the HTS voice `festvox-us-slt-hts` (female, 32 kHz); `rms` is flite's
-built-in voice of that name (male, 16 kHz).  Both licences permit any use of their output.
+Teachers are Debian packages used as programs (no part of them is shipped): `slt` is festival with
+the HTS voice `festvox-us-slt-hts` (female, 32 kHz); `rms`, `awb` and `kal16` are flite's built-in
+voices of these names (male, 16 kHz).  Their licences permit any use of their output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-TEACHERS = ("slt", "rms")
+FLITE_VOICES = ("rms", "awb", "kal16")
+TEACHERS = ("slt", *FLITE_VOICES)
 _REMEDY = {"festival": "apt-get install festival festvox-us-slt-hts", "flite": "apt-get install flite"}
 
 
@@ -49,7 +50,7 @@ def synthesise(teacher: str, texts: Sequence[str]) -> Iterator[Utterance]:
     program = "festival" if teacher == "slt" else "flite"
     if shutil.which(program) is None:
         raise RuntimeError(f"the teacher {teacher!r} needs the program {program!r}: {_REMEDY[program]}")
-    return _festival(texts) if teacher == "slt" else _flite(texts)
+    return _festival(texts) if teacher == "slt" else _flite(teacher, texts)
 
 
 def _quote(text: str) -> str:
@@ -83,12 +84,12 @@ def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
             yield Utterance(text, audio, rate, _spans(root / f"{i}.seg"), _spans(root / f"{i}.word"))
 
 
-def _flite(texts: Sequence[str]) -> Iterator[Utterance]:
+def _flite(voice: str, texts: Sequence[str]) -> Iterator[Utterance]:
     """flite prints `phone:end_s` pairs; it gives no word times, so `words` is empty."""
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "out.wav"
         for text in texts:
-            command = ["flite", "-voice", "rms", "-psdur", "-t", text, "-o", str(wav)]
+            command = ["flite", "-voice", voice, "-psdur", "-t", text, "-o", str(wav)]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             phones, start = [], 0.0
             for pair in printed.split():

@@ -1,0 +1,124 @@
+"""`cosy model`: fetch, check and convert model directories."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cosy.errors import CosyError
+
+if TYPE_CHECKING:
+    from cosy.checkpoint.check import Report
+
+model_app = typer.Typer(no_args_is_help=True, help="Fetch, check and convert model directories.")
+
+
+class Source(str, Enum):
+    huggingface = "huggingface"
+    modelscope = "modelscope"
+
+
+class WeightFormat(str, Enum):
+    safetensors = "safetensors"
+    pt = "pt"
+
+
+class Dtype(str, Enum):
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+@model_app.command()
+def pull(
+    name: Annotated[str, typer.Argument(help="A known model (CosyVoice2-0.5B) or OWNER/REPOSITORY.")],
+    to: Annotated[Path | None, typer.Option(help="Target directory; by default the model's name, here.")] = None,
+    source: Annotated[Source, typer.Option(help="The hub to fetch from.")] = Source.huggingface,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
+) -> None:
+    """Fetch a model directory; run again to continue an interrupted transfer.
+
+    About 3.2 GB for CosyVoice2-0.5B; files that are never needed are not fetched.
+    """
+    from cosy.checkpoint.pull import connect, resolve
+    from cosy.checkpoint.pull import pull as pull_model
+
+    target = to or Path(name.rpartition("/")[2])
+    try:
+        resolve(name, source.value)  # a wrong name is reported before a missing package
+        hub = connect(source.value)
+        pull_model(name, target, hub=hub, source=source.value, revision=revision, progress=_chatter)
+    except CosyError as error:
+        raise _failure(error) from error
+    _chatter(f"done; 'cosy model check {target}' examines it")
+    typer.echo(str(target))
+
+
+@model_app.command()
+def check(
+    directory: Annotated[Path, typer.Argument(help="A model directory.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+    hash_files: Annotated[bool, typer.Option("--hash", help="Also compute SHA-256 checksums.")] = False,
+) -> None:
+    """Say what a model directory holds, what is wrong with it and what works.  Exit status 1 if anything is wrong."""
+    from cosy.checkpoint.check import check_directory
+
+    report = check_directory(directory, hash_files=hash_files)
+    typer.echo(json.dumps(report.as_dict(), ensure_ascii=False) if as_json else _text(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@model_app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A model directory.")],
+    target: Annotated[Path, typer.Argument(help="The new directory; it must not exist.")],
+    to: Annotated[WeightFormat, typer.Option(help="Format of the weight files.")] = WeightFormat.safetensors,
+    dtype: Annotated[
+        Dtype, typer.Option(help="Type of the language model's and the flow's weights; the vocoder stays float32.")
+    ] = Dtype.float32,
+) -> None:
+    """Write a model directory anew, as .pt or safetensors, in another precision."""
+    from cosy.checkpoint.convert import convert as convert_model
+
+    try:
+        convert_model(source, target, weights=to.value, dtype=dtype.value)
+    except CosyError as error:
+        raise _failure(error) from error
+    typer.echo(str(target))
+
+
+def _chatter(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def _failure(error: CosyError) -> typer.Exit:
+    typer.echo(f"error: {error}", err=True)
+    return typer.Exit(1)
+
+
+_VERDICTS = {True: " (official)", False: " (not the official file)", None: ""}
+
+
+def _text(report: Report) -> str:
+    width = max((len(file.name) for file in report.files), default=0)
+    lines = [report.directory]
+    for file in report.files:
+        details = [f"{file.size_bytes / 1e6:10.2f} MB"]
+        if file.keys is not None:
+            details.append(f"{file.keys} tensors, {file.parameters:,} numbers, {file.dtype}")
+        if file.sha256:
+            details.append(f"sha256 {file.sha256}{_VERDICTS[file.official]}")
+        lines.append(f"  {file.name:<{width}} {'  '.join(details)}")
+    if report.speakers:
+        lines.append(f"preset voices: {', '.join(report.speakers)}")
+    if report.not_used:
+        lines.append(f"not used: {', '.join(report.not_used)}")
+    lines += [f"note: {note}" for note in report.notes]
+    lines += [f"works: {'yes' if works else 'no '}  {what}" for what, works in report.works.items()]
+    for problem in report.problems:
+        lines.append(f"problem: {problem.file}: {problem.message}\n  remedy: {problem.remedy}")
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""Rows of figures as a Markdown table for people and as plain data for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from cosy.eval.intelligibility import Row
+from cosy.eval.recognise import SEARCHES
+from cosy.eval.wer import ErrorRate
+
+_HEADINGS = ("audio", "slot WER %", "loop WER %", "free-LM WER %", "DNSMOS overall / P808", "F0 corr", "clips", "audio s")
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """One table line per row: word error rates in percent with their standard error; "-" where nothing was measured."""
+    lines = [_line(_HEADINGS), _line(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
+    lines += [_line(_cells(row)) for row in rows]
+    notes = [f"- {row.name}: {row.note}" for row in rows if row.note]
+    return "\n".join(lines + ([""] + notes if notes else [])) + "\n"
+
+
+def as_data(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """JSON-ready: rates as fractions, every hearing beside what was to be said."""
+    return [_data(row) for row in rows]
+
+
+def _data(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "sentences": row.sentences,
+        "audio_s": row.audio_s,
+        "wer": {search: _rate(rate) for search, rate in row.wer.items()},
+        "dnsmos": None if row.mos is None else {"overall": row.mos.overall, "p808": row.mos.p808},
+        "f0_correlation": _finite(row.f0_correlation),
+        "note": row.note,
+        "heard": {s: [{"heard": h, "expected": e} for h, e in pairs] for s, pairs in row.heard.items()},
+    }
+
+
+def _rate(rate: ErrorRate) -> dict[str, Any]:
+    return {
+        "rate": rate.rate,
+        "errors": rate.errors,
+        "words": rate.words,
+        "standard_error": _finite(rate.standard_error),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _cells(row: Row) -> list[str]:
+    rates = [_percent(row.wer.get(search)) for search in SEARCHES]
+    mos = "-" if row.mos is None else f"{row.mos.overall:.2f} / {row.mos.p808:.2f}"
+    correlation = _finite(row.f0_correlation)
+    f0 = "-" if correlation is None else f"{correlation:.2f}"
+    return [row.name, *rates, mos, f0, str(row.sentences), f"{row.audio_s:.0f}"]
+
+
+def _percent(rate: ErrorRate | None) -> str:
+    if rate is None:
+        return "-"
+    error = "" if math.isnan(rate.standard_error) else f" ± {100 * rate.standard_error:.1f}"
+    return f"{100 * rate.rate:.1f}{error}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,138 @@
+"""Train the language model: the official sequences in both layouts, plus guided attention.
+
+Guided attention is what makes a small model read: in one lower layer, the heads that lead are pulled
+towards the text tokens of the word being spoken, which the teacher's word times tell.  Without it the
+cross-entropy falls faster while the text is hardly used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cosy.audio.constants import TOKEN_RATE_HZ
+from cosy.config import SpeechLMConfig
+from cosy.models.lm_loss import IGNORE, build_sequences, embed, layouts
+from cosy.models.speech_lm import SpeechLM
+from cosy.text.tokenizer import TextTokenizer
+from cosy.train.data.corpus import Corpus, Entry
+
+_WORD = re.compile(r"\S+")
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Text ids, the word each belongs to, speech tokens, and the word each of those falls in (-1: not known)."""
+
+    text: np.ndarray  # (N,)
+    text_word: np.ndarray  # (N,)
+    speech: np.ndarray  # (M,)
+    speech_word: np.ndarray  # (M,)
+
+    @staticmethod
+    def join(parts: Sequence[Utterance]) -> Utterance:
+        """Several utterances as one; words are numbered on."""
+        offsets = np.cumsum([0, *(int(p.text_word.max()) + 1 for p in parts[:-1])])
+        return Utterance(
+            np.concatenate([p.text for p in parts]),
+            np.concatenate([p.text_word + o for p, o in zip(parts, offsets, strict=True)]),
+            np.concatenate([p.speech for p in parts]),
+            np.concatenate(
+                [np.where(p.speech_word < 0, -1, p.speech_word + o) for p, o in zip(parts, offsets, strict=True)]
+            ),
+        )
+
+
+def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utterance:
+    """Tokenise word by word (a word takes the space before it) and place every speech token in its word."""
+    words = _WORD.findall(entry.text)
+    pieces = [tokenizer.encode(word if i == 0 else f" {word}") for i, word in enumerate(words)]
+    text_word = np.repeat(np.arange(len(words)), [len(p) for p in pieces])
+    speech_word = np.full(len(codes), -1)
+    if len(entry.words) == len(words):
+        centres = (np.arange(len(codes)) + 0.5) / TOKEN_RATE_HZ
+        found = np.searchsorted([end for _, end in entry.words], centres)
+        speech_word = np.where(found < len(words), found, -1)
+    return Utterance(np.concatenate(pieces), text_word, codes.astype(np.int64), speech_word)
+
+
+class LMTask:
+    """Utterances, some joined in twos and threes so that a prompt can come first; see `trainer.Task`."""
+
+    def __init__(
+        self,
+        config: SpeechLMConfig,
+        tokenizer: TextTokenizer,
+        corpora: Sequence[Corpus],
+        *,
+        positions: int = 1600,  # per batch
+        join_rate: float = 0.3,
+        bistream_rate: float = 0.3,
+        corrupt_rate: float = 0.15,  # speech inputs replaced by random tokens
+        guide_layer: int = 2,
+        guide_heads: int = 2,
+    ) -> None:
+        self.network = SpeechLM(config)
+        torch.nn.init.normal_(self.network.speech_embedding.weight, std=0.3)
+        torch.nn.init.normal_(self.network.backbone.embed_tokens.weight, std=0.3)
+        self.positions, self.join_rate, self.bistream_rate = positions, join_rate, bistream_rate
+        self.corrupt_rate, self.guide_layer, self.guide_heads = corrupt_rate, guide_layer, guide_heads
+        self.utterances = [
+            align(entry, corpus.tokens_of(i), tokenizer) for corpus in corpora for i, entry in enumerate(corpus.entries)
+        ]
+
+    def _draw(self, rng: np.random.Generator) -> Utterance:
+        count = 1 if rng.random() >= self.join_rate else int(rng.integers(2, 4))
+        return Utterance.join([self.utterances[int(i)] for i in rng.integers(len(self.utterances), size=count)])
+
+    def batch(self, rng: np.random.Generator) -> dict[str, object]:
+        """Utterances of like length: the middle of a sorted draw, up to `positions`."""
+        pool = sorted((self._draw(rng) for _ in range(64)), key=lambda u: len(u.speech))
+        last = int(rng.integers(8, 64))
+        size = max(1, self.positions // (len(pool[last].text) + len(pool[last].speech) + 2))
+        rows = pool[max(0, last - size + 1) : last + 1]
+        text = [torch.from_numpy(u.text) for u in rows]
+        speech = [torch.from_numpy(u.speech) for u in rows]
+        coins = [bool(c) for c in rng.random(len(rows)) < self.bistream_rate]
+        config = self.network.config
+        sequences = build_sequences(text, speech, layouts(text, speech, coins, config.mix_ratio), config)
+        noise = torch.from_numpy(rng.random(sequences.row.shape) < self.corrupt_rate) & (sequences.table == 2)
+        random_ids = torch.from_numpy(rng.integers(config.speech_token_size, size=tuple(sequences.row.shape)))
+        sequences.row[noise] = random_ids[noise]
+        return {"sequences": sequences, "rows": rows}
+
+    def loss(self, batch: dict[str, object], progress: float) -> tuple[Tensor, dict[str, float]]:
+        sequences, rows = batch["sequences"], batch["rows"]
+        x = embed(self.network, sequences)  # type: ignore[arg-type]
+        hidden, attention = self.network.backbone(x, attention_layers=(self.guide_layer,))
+        counted = sequences.target != IGNORE  # type: ignore[attr-defined]
+        head = self.network.llm_decoder
+        logits = F.linear(hidden[counted], head.weight, head.bias).float()  # in bfloat16 under autocast: it is training
+        labels = sequences.target[counted]  # type: ignore[attr-defined]
+        entropy = F.cross_entropy(logits, labels)
+        guide = self._guide(attention[self.guide_layer], sequences, rows)
+        weight = 0.5 * (1 - progress) + 0.05 * progress
+        accuracy = (logits.argmax(-1) == labels).float().mean()
+        return entropy + weight * guide, {"ce": entropy.item(), "guide": guide.item(), "accuracy": accuracy.item()}
+
+    def _guide(self, probs: Tensor, sequences: object, rows: Sequence[Utterance]) -> Tensor:
+        """Mean of -log(attention mass on the text of the word being spoken), over the leading heads."""
+        text_index, speech_index = sequences.text_index, sequences.speech_index  # type: ignore[attr-defined]
+        same = torch.zeros(text_index.shape[0], text_index.shape[1], text_index.shape[1], dtype=torch.bool)
+        for b, row in enumerate(rows):
+            text_word = torch.from_numpy(row.text_word)
+            speech_word = torch.from_numpy(row.speech_word)
+            of_text = torch.where(text_index[b] >= 0, text_word[text_index[b].clamp(min=0)], -2)
+            of_speech = torch.where(speech_index[b] >= 0, speech_word[speech_index[b].clamp(min=0)], -1)
+            same[b] = of_speech[:, None] == of_text[None]
+        same &= torch.ones_like(same[0]).tril()  # in a bi-streaming sequence the word may not have been read yet
+        known = same.any(-1)
+        mass = (probs[:, : self.guide_heads] * same[:, None]).sum(-1)  # (B, heads, T)
+        wanted = known[:, None].expand_as(mass)
+        return -mass[wanted].clamp(min=1e-4).log().mean()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+
+import torch
+
+from cosy.models import vocoder_loss as loss
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_perfect_scores_cost_nothing() -> None:
+    ones, zeros = [torch.ones(2, 5)] * 3, [torch.zeros(2, 5)] * 3
+    assert loss.generator_adversarial(ones) == 0
+    assert loss.discriminator_adversarial(ones, zeros) == 0
+    assert loss.discriminator_adversarial(zeros, ones) == 6  # one for each of three critics, on both sides
+
+
+def test_feature_matching_adds_all_maps_twice() -> None:
+    real = [[torch.zeros(1, 2), torch.zeros(1, 7)], [torch.zeros(1, 3)]]
+    generated = [[m + 0.5 for m in maps] for maps in real]
+    assert loss.feature_matching(real, generated) == 3.0
+
+
+def test_tpr_is_the_mean_squared_shortfall_under_the_median() -> None:
+    a, b = torch.tensor([[0.1, 0.2, 0.3, 0.7]]), torch.zeros(1, 4)
+    median = 0.2  # the lower middle
+    torch.testing.assert_close(loss.tpr([a], [b]), torch.tensor((0.1 - median) ** 2))
+
+
+def test_tpr_stops_at_tau_for_every_critic() -> None:
+    a, b = [noise(2, 50) * 100] * 3, [noise(2, 50, seed=1) * 100] * 3
+    torch.testing.assert_close(loss.tpr(a, b, tau=0.04), torch.tensor(0.12))
+
+
+def test_tpr_of_scores_that_differ_by_a_constant_is_zero() -> None:
+    assert loss.tpr([torch.ones(2, 4)], [torch.zeros(2, 4)]) == 0
+
+
+def test_equal_waveforms_have_no_spectral_distance() -> None:
+    wave = noise(2, 9600)
+    distance = loss.stft_losses(wave, wave)
+    assert distance.total == 0
+    assert loss.mel_loss(wave, wave) == 0
+
+
+def test_a_gain_of_e_is_one_apart_in_every_logarithm() -> None:
+    wave = noise(2, 9600)
+    distance = loss.stft_losses(math.e * wave, wave)
+    torch.testing.assert_close(distance.mel, torch.tensor(1.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(distance.magnitude, torch.tensor(1.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(distance.convergence, torch.tensor(math.e - 1), atol=1e-3, rtol=0)
+
+
+def test_silence_has_finite_losses_and_gradients() -> None:
+    wave = torch.zeros(1, 9600, requires_grad=True)
+    distance = loss.stft_losses(wave, torch.zeros(1, 9600)).total + loss.stft_losses(wave, noise(1, 9600)).total
+    distance.backward()
+    assert distance.isfinite()
+    assert wave.grad is not None
+    assert wave.grad.isfinite().all()
+
+
+def test_descending_the_spectral_losses_brings_a_waveform_nearer() -> None:
+    target, wave = noise(1, 4800), noise(1, 4800, seed=1).requires_grad_()
+    optimiser = torch.optim.Adam([wave], lr=3e-3)
+    start = loss.stft_losses(wave, target).total.item()
+    for _ in range(20):
+        optimiser.zero_grad()
+        loss.stft_losses(wave, target).total.backward()
+        optimiser.step()
+    assert loss.stft_losses(wave, target).total.item() < 0.8 * start
+
+
+def test_the_generator_total_weighs_its_terms() -> None:
+    one = torch.ones(())
+    assert loss.GeneratorLoss(one, one, one, one, one).total == 1 + 2 + 45 + 1 + 1
+    assert loss.DiscriminatorLoss(one, one).total == 2
