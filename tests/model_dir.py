@@ -67,14 +67,15 @@ def weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
     return {key: torch.from_numpy(key_weight(key, shape)) * SCALES.get(key, 1.0) for key, shape in shapes.items()}
 
 
-def write_model_dir(directory: Path, config: ModelConfig = SMALL, suffix: str = ".pt") -> Path:
-    """Write every file of the layout for `config` into `directory` and return it."""
+def write_model_dir(directory: Path, config: ModelConfig = SMALL, suffix: str = ".pt", front_ends: bool = True) -> Path:
+    """Write every file of the layout for `config` into `directory` and return it.  Exporting ONNX takes seconds."""
     write_config(config, directory)
     train_bpe(["the quick brown fox jumps over the lazy dog"], TEXT_VOCABULARY, directory / BACKBONE_DIRECTORY)
     for part in PARTS:
         write_weights(part, weights(shapes_of(build(part, config))), directory / f"{part}{suffix}")
     write_speakers(speakers(), directory / f"spk2info{suffix}")
-    write_front_ends(directory)
+    if front_ends:
+        write_front_ends(directory)
     return directory
 
 

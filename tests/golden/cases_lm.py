@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from cosy.models.lm_loss import (
 )
 from cosy.models.qwen2 import KVCache
 from cosy.models.sampling import Candidates, candidates, repeats, without
-from cosy.models.speech_lm import SpeechLM, collect, generate, generate_bistream
+from cosy.models.speech_lm import SpeechLM, SpeechTokens, collect, generate, generate_bistream
 from cosy.types import FinishReason, Sampling
 from tests.golden import Case, close
 
@@ -73,7 +74,7 @@ def config(case: Case) -> SpeechLMConfig:
 
 def untied(keys: list[Any]) -> list[Any]:
     """Key table without the tied head, which must have the shape of the text table."""
-    shapes = {key: shape for key, shape in keys}
+    shapes = dict(keys)
     assert shapes[TIED] == shapes["llm.model.model.embed_tokens.weight"]
     return [pair for pair in keys if pair[0] != TIED]
 
@@ -102,46 +103,24 @@ def origin(model: SpeechLM, pairs: Tensor) -> Tensor:
     return torch.stack([tables[table][row] for table, row in pairs.tolist()])
 
 
-def ends(got: Tensor, expected: Tensor) -> Tensor:
-    """The last rows of `got`, as many as the case keeps."""
-    return got[len(got) - len(expected) :]
-
-
 @torch.no_grad()
 def forward(case: Case) -> None:
-    model, tolerance = load(case), case.spec["tolerance"]
+    """Hidden states and logits of whole sequences, and the same by prefill and single cached steps."""
+    model = load(case)
     for run in {name.rsplit(".", 1)[0] for name in case.tensors}:
-        expected = named(case, run)
-        prompt, text, speech, target = part(
-            case, run, "prompt_text", "text", "prompt_speech_token", "target_speech_token"
-        )
-        prefix = model.prefix(text, prompt, speech)
-        x = torch.cat([prefix, model.embed_speech(target)], 1)
-        close(f"{run}.sequence", x[0], origin(model, expected.pop("sequence")), "exact")
-        if "info" in case.spec:
-            assert prefix.shape[1] == case.spec["info"][run]["prefill_length"]
+        ids = part(case, run, "text", "prompt_text", "prompt_speech_token", "target_speech_token")
+        prefix, spoken = model.prefix(*ids[:3]), model.embed_speech(ids[3])
+        assert prefix.shape[1] == case.spec["info"][run]["prefill_length"]
+        state, x = model.init_state(1, prefix.shape[1] + len(ids[3])), torch.cat([prefix, spoken], 1)
         hidden = model.backbone(x).hidden[0]
-        state = model.init_state(1, x.shape[1])
-        steps = [model.step(prefix, state)]
-        logits = [model.logits(model.backbone(prefix).hidden[:, -1])]
-        other = model.init_state(1, x.shape[1])
-        model.backbone(prefix, other)
-        for token in target:
-            steps.append(model.step(model.embed_speech([token]), state))
-            logits.append(model.logits(model.backbone(model.embed_speech([token]), other).hidden[:, -1]))
-        for name, want in expected.items():
-            match name:
-                case "hidden":
-                    close(name, hidden, want, tolerance)
-                case "hidden_last":
-                    close(name, hidden[-1], want, tolerance)
-                case "logits":
-                    close(name, ends(model(x).logits[0], want), want, tolerance)
-                case "step_logits":
-                    close(name, ends(torch.cat(logits), want), want, tolerance)
-                    close(f"{name} as probabilities", ends(torch.cat(steps), want), want.log_softmax(-1), tolerance)
-                case kind:
-                    assert kind in ("prompt_text", "text", "prompt_speech_token", "target_speech_token"), name
+        steps = [model.backbone(piece, state).hidden[0, -1] for piece in [prefix, *spoken.split(1, 1)]]
+        found = {"hidden": hidden, "hidden_last": hidden[-1], "logits": model.logits(hidden)}
+        found["step_logits"] = model.logits(torch.stack(steps))
+        expected = named(case, run)
+        close(f"{run}.sequence", x[0], origin(model, expected["sequence"]), "exact")
+        for name in expected.keys() & found.keys():
+            want, got = expected[name], found[name]
+            close(f"{run}.{name}", got[len(got) - len(want) :], want, case.spec["tolerance"])  # some keep the end only
 
 
 def close_masked(what: str, got: Tensor, expected: Tensor, tolerance: Any) -> None:
@@ -183,6 +162,21 @@ def bistream(case: Case) -> None:
         play(case, model, run, facts)
 
 
+def listen(stream: SpeechTokens, events: list[list[int]]) -> FinishReason:
+    """Run to the end, noting every token when it comes."""
+
+    def noted() -> SpeechTokens:
+        while True:
+            try:
+                token = next(stream)
+            except StopIteration as end:
+                return end.value
+            events.append([2, token])
+            yield token
+
+    return collect(noted())[1]
+
+
 def play(case: Case, model: Tape, run: str, facts: dict[str, Any]) -> None:
     """One bi-streaming trace."""
     model.fed.clear()
@@ -200,16 +194,11 @@ def play(case: Case, model: Tape, run: str, facts: dict[str, Any]) -> None:
 
     chooser = Chooser(facts["sampler"], expected["sampler_bias"])
     stream = generate_bistream(model, pieces(), prompt, speech, sampler=chooser, official=True)
-    while True:
-        try:
-            events.append([2, next(stream)])
-        except StopIteration as end:
-            assert facts["error"] is None
-            assert stopped_by(end.value, chooser.chosen) == facts["stopped_by"]
-            break
-        except EngineError:
-            assert facts["error"] is not None
-            break
+    if facts["error"] is None:
+        assert stopped_by(listen(stream, events), chooser.chosen) == facts["stopped_by"]
+    else:
+        with pytest.raises(EngineError):
+            listen(stream, events)
     assert len(model.fed) == facts["n_calls"]
     close(f"{run}.events", events, expected["events"], "exact")
     close(f"{run}.out", [value for kind, value in events if kind == 2], expected["out"], "exact")
@@ -320,7 +309,7 @@ def key_list(case: Case) -> None:
     with torch.device("meta"):
         model = SpeechLM(SpeechLMConfig())
     own = {key: list(value.shape) for key, value in model.state_dict().items()}
-    assert own == {key: shape for key, shape in untied(case.spec["CosyVoice2"])}
+    assert own == dict(untied(case.spec["CosyVoice2"]))
 
 
 def sampling(case: Case) -> None:

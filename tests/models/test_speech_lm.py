@@ -21,7 +21,7 @@ BACKBONE = Qwen2Config(
     num_hidden_layers=2,
     num_attention_heads=4,
     num_key_value_heads=2,
-    max_position_embeddings=1200,
+    max_position_embeddings=400,
 )
 TEXT = list(range(1, 24))
 
@@ -95,7 +95,7 @@ def test_limits_count_only_the_text_to_speak(model: Watched) -> None:
 
 
 def test_an_utterance_ends_where_the_positions_do(model: Watched) -> None:
-    tokens, reason = collect(generate(model, [1] * 100, [2] * 1090, sampler=always(7)))
+    tokens, reason = collect(generate(model, [1] * 100, [2] * 290, sampler=always(7)))
     assert (len(tokens), reason) == (8, FinishReason.LENGTH)
 
 
@@ -104,13 +104,17 @@ def test_the_same_seed_speaks_the_same_tokens(model: Watched) -> None:
     assert first == again != other
 
 
-GROUPINGS = [[1] * 23, [23], [7, 0, 6, 2, 8], [22, 1], [4, 1, 18]]
+GROUPINGS = [[1] * 23, [23], [7, 0, 6, 2, 8]]
 
 
-@pytest.mark.parametrize("prompt", [0, 7, 15, 20, 30, 200])
+@pytest.mark.parametrize("prompt", [0, 20, 30, 200])
 def test_bistream_tokens_do_not_depend_on_how_the_text_is_grouped(model: Watched, prompt: int) -> None:
     results = [
-        collect(generate_bistream(model, in_pieces(sizes), [30] * (prompt // 4), [2] * prompt, sampler=sampler()))
+        collect(
+            generate_bistream(
+                model, in_pieces(sizes), [30] * (prompt // 8), [2] * prompt, sampler=sampler(), max_ratio=6
+            )
+        )
         for sizes in GROUPINGS
     ]
     assert results[0][0]
@@ -170,7 +174,7 @@ def test_an_early_fill_is_obeyed_and_the_rest_follows(model: Watched) -> None:
 
 
 def test_bistream_ends_where_the_positions_do(model: Watched) -> None:
-    tokens, reason = collect(generate_bistream(model, [[1] * 500], sampler=always(7)))
+    tokens, reason = collect(generate_bistream(model, [[1] * 200], sampler=always(7)))
     assert reason is FinishReason.LENGTH
     assert len(tokens) + 5 * -(-len(tokens) // 15) + 1 == BACKBONE.max_position_embeddings + 1  # the last is not fed
 

@@ -72,9 +72,16 @@ def write_weights(part: Part, state: Mapping[str, Tensor], path: Path, dtype: to
     state = {key: value.detach().to("cpu", dtype).contiguous() for key, value in state.items()}
     with replacing(path) as partial:
         if path.suffix == ".safetensors":
-            save_file(state, partial, {"format": "pt"})
+            save_file(_unshared(state), partial, {"format": "pt"})
         else:
             torch.save(keys.official(part, state), partial)
+
+
+def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors takes no two tensors of the same storage."""
+    owner = {value.untyped_storage().data_ptr(): key for key, value in state.items()}
+    alone = set(owner.values())
+    return {key: value if key in alone else value.clone() for key, value in state.items()}
 
 
 def _convert_weights(layout: Layout, part: Part, target: Path, weights: WeightFormat, dtype: torch.dtype) -> None:

@@ -21,8 +21,9 @@ from cosy.errors import CheckpointError, MissingFileError
 def load_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a .pt or .safetensors file, mapped, on the CPU, under the file's own keys.
 
-    The file must not be changed in place while they live (see `replacing`).  Scalars of a trainer are dropped.  Raises MissingFileError, or CheckpointError for a damaged file
-    and for one that holds anything but tensors.
+    The file must not be changed in place while they live (see `replacing`).  Scalars of a trainer are
+    dropped.  Raises MissingFileError, or CheckpointError for a damaged file and for one that holds
+    anything but tensors.
     """
     if path.suffix == ".safetensors":
         with as_checkpoint_error(path):
@@ -82,7 +83,7 @@ def _diagnosis(path: Path, error: Exception) -> str:
         return "is a Git LFS pointer: the file it stands for was not downloaded"
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
         return f"is truncated at {path.stat().st_size} bytes"
-    if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
+    if isinstance(error, pickle.UnpicklingError) and "Unsupported global" in str(error):
         return "holds objects other than tensors; reading them could run code, so it was refused"
     return f"is damaged ({' '.join(str(error).split())[:200]})"
 

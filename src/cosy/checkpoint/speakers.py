@@ -145,7 +145,7 @@ def _write_safetensors(speakers: Mapping[str, Speaker], path: Path) -> None:
             if isinstance(value, str):
                 metadata[f"{name}/{field.name}"] = value
             elif value is not None:
-                tensors[f"{name}/{field.name}"] = value.contiguous()
+                tensors[f"{name}/{field.name}"] = value.contiguous().clone()  # speakers may share tensors
     save_file(tensors, path, metadata)
 
 

@@ -19,6 +19,7 @@ from cosy.eval.wer import ErrorRate, chance, word_error_rate
 from cosy.types import Samples
 
 MOS_CLIPS = 20  # DNSMOS changes little from clip to clip and costs most of the time
+NO_TEACHER = "no teacher recordings: the rows teacher, vocoder alone and codes to wave are left out"
 
 Sound = tuple[Samples, int]  # mono samples (n,) and their rate in Hz
 Waves = Sequence[tuple[str, Samples]]  # each sentence with its recording
@@ -113,7 +114,7 @@ def compare(speaker: Speaker, count: int = 40, teacher: Sequence[Sound] | None =
     rows = [] if teacher is None else _teacher_rows(speaker, sentences, teacher)
     spoken = [speaker.text_to_wave(sentence, seed + i) for i, sentence in enumerate(sentences)]
     waves, rate_hz = _with_sentences(sentences, spoken)
-    text_to_wave = evaluate("text to wave", waves, rate_hz)
+    text_to_wave = evaluate("text to wave", waves, rate_hz, note="" if rows else NO_TEACHER)
     return [*rows, text_to_wave, chance_row(rows[0] if rows else text_to_wave), noise_row(waves, rate_hz)]
 
 

@@ -90,7 +90,8 @@ def _log_mel(wave: Samples) -> Floats:
     power = np.abs(np.fft.rfft(frames * window)) ** 2
     mel = np.maximum(power @ _mel_filters().T, 1e-10)
     decibel = 10.0 * np.log10(mel)
-    return (np.maximum(decibel - decibel.max(), -80.0) + 40.0) / 40.0
+    scaled: Floats = (np.maximum(decibel - decibel.max(), -80.0) + 40.0) / 40.0
+    return scaled
 
 
 @cache
@@ -103,7 +104,8 @@ def _mel_filters() -> Floats:
     bins = np.fft.rfftfreq(_FFT_SAMPLES, 1.0 / RATE_HZ)
     rise = (bins - corners[:-2, None]) / np.diff(corners)[:-1, None]
     fall = (corners[2:, None] - bins) / np.diff(corners)[1:, None]
-    return np.maximum(0.0, np.minimum(rise, fall)) * (2.0 / (corners[2:] - corners[:-2]))[:, None]
+    filters: Floats = np.maximum(0.0, np.minimum(rise, fall)) * (2.0 / (corners[2:] - corners[:-2]))[:, None]
+    return filters
 
 
 def f0(wave: Samples, rate_hz: int) -> Floats:
@@ -130,4 +132,4 @@ def f0_correlation(pairs: Iterable[tuple[Floats, Floats]]) -> float:
     track = np.concatenate(voiced, axis=1) if voiced else np.empty((2, 0))
     if track.shape[1] < 2 or (np.ptp(track, axis=1) == 0).any():
         return float("nan")
-    return float(np.corrcoef(track)[0, 1])
+    return float(np.corrcoef(track[0], track[1])[0, 1])

@@ -10,7 +10,16 @@ from cosy.eval.intelligibility import Row
 from cosy.eval.recognise import SEARCHES
 from cosy.eval.wer import ErrorRate
 
-_HEADINGS = ("audio", "slot WER %", "loop WER %", "free-LM WER %", "DNSMOS overall / P808", "F0 corr", "clips", "audio s")
+_HEADINGS = (
+    "audio",
+    "slot WER %",
+    "loop WER %",
+    "free-LM WER %",
+    "DNSMOS overall / P808",
+    "F0 corr",
+    "clips",
+    "audio s",
+)
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -18,7 +27,7 @@ def markdown(rows: Sequence[Row]) -> str:
     lines = [_line(_HEADINGS), _line(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
     lines += [_line(_cells(row)) for row in rows]
     notes = [f"- {row.name}: {row.note}" for row in rows if row.note]
-    return "\n".join(lines + ([""] + notes if notes else [])) + "\n"
+    return "\n".join([*lines, "", *notes] if notes else lines) + "\n"
 
 
 def as_data(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -165,7 +165,8 @@ class Attention(nn.Module):
         """x (B, T, D) -> the same, and the probabilities if `openly`."""
         B, T, _ = x.shape
         both = torch.cat([self.q_proj(x), self.k_proj(x)], -1).view(B, T, -1, self.size)  # rotated in one go
-        q, k = rotate(both, *rotary).split([self.heads, self.kv_heads], 2)  # (B, T, H or K, d)
+        both = rotate(both, *rotary)
+        q, k = both[:, :, : self.heads], both[:, :, self.heads :]  # (B, T, H or K, d)
         v = self.v_proj(x).view(B, T, self.kv_heads, self.size)
         q, probs = q.transpose(1, 2), None  # (B, T, H, d) -> (B, H, T, d)
         if openly:

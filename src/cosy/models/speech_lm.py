@@ -206,8 +206,10 @@ def generate_bistream(
             if official:
                 break
     if not official and not stream.history:
-        ratios = {"min_ratio": min_ratio, "max_ratio": max_ratio}
-        return (yield from generate(model, heard, prompt_text, prompt_speech, sampler=sampler, **ratios))
+        whole = generate(
+            model, heard, prompt_text, prompt_speech, sampler=sampler, min_ratio=min_ratio, max_ratio=max_ratio
+        )
+        return (yield from whole)
     return (yield from stream.speak_rest(*length_limits(len(heard), min_ratio, max_ratio)))
 
 

@@ -108,7 +108,7 @@ class Vocoder(nn.Module):
 
     def f0(self, mel: Tensor) -> Tensor:
         """Log-mel (B, 80, T) -> F0 (B, T) in Hz: float64 in evaluation, the weights' precision in training."""
-        return self.f0_predictor(mel) if self.training else self.f0_predictor.precise(mel)  # type: ignore[no-any-return]
+        return self.f0_predictor(mel) if self.training else self.f0_predictor.precise(mel)
 
     def source(self, f0: Tensor, noise: Tensor) -> Tensor:
         """F0 (B, T) and noise (B, N, 9) -> source (B, 1, N); see `Source`, also for streams."""
@@ -146,9 +146,12 @@ class Vocoder(nn.Module):
         return torch.istft(spectrum, self.config.istft_n_fft, self.config.istft_hop_len, window=self.window)
 
     def fold(self) -> Vocoder:
-        """Make this an inference network, in place: one kernel per convolution, the F0 predictor in float64."""
+        """Make this an inference network, in place: one kernel per convolution, the F0 predictor in float64.
+
+        Nothing is trainable afterwards; `normalise_keys` undoes it for a state dict.
+        """
         self.f0_predictor.double()
-        for module in self.modules():
+        for module in list(self.modules()):
             if is_parametrized(module, "weight"):
                 remove_parametrizations(module, "weight")
         return self.eval().requires_grad_(False)

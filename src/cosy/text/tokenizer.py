@@ -53,8 +53,9 @@ SPECIAL_TOKENS = (  # ids follow the base vocabulary in this order: 151643, 1516
     "[mn]",
 )
 
-_SPECIAL = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
+_SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
 _LONGEST_SPECIAL = max(map(len, SPECIAL_TOKENS))
+_SPECIAL_STARTS = {token[:length] for token in SPECIAL_TOKENS for length in range(1, len(token))}
 _LONG_WORD = 32  # characters; far longer than any contraction
 
 # Contractions; a run of letters with one leading mark or space; single digits; punctuation; white space.
@@ -91,7 +92,9 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; special tokens inside it are recognised.  Lone surrogates are dropped."""
-        ids: list[int] = self._tokenizer.encode(drop_lone_surrogates(text), add_special_tokens=False).ids
+        ids: list[int] = self._tokenizer.encode_batch_fast([drop_lone_surrogates(text)], add_special_tokens=False)[
+            0
+        ].ids
         return ids
 
     def decode(self, ids: Sequence[int], skip_special: bool = False) -> str:
@@ -158,12 +161,14 @@ class TokenStream:
 
     def push(self, piece: str) -> list[int]:
         """Add a piece; returns the ids that no later piece can change."""
-        self._held += drop_lone_surrogates(piece)
         ids: list[int] = []
-        while special := _SPECIAL.search(self._held):  # recognised before all else, so it ends the words before it
-            ids += [*self._take(special.start(), complete=True), self._tokenizer.special_ids[special.group()]]
-            self._held = self._held[len(special.group()) :]
-        return ids + self._take(*_unchanging(self._held))
+        # Special tokens are recognised before all else, so each completes the words before it.
+        *closed, rest = _SPECIAL.split(self._held + drop_lone_surrogates(piece))
+        for text, special in zip(closed[::2], closed[1::2], strict=True):
+            self._held = text
+            ids += [*self.finish(), self._tokenizer.special_ids[special]]
+        self._held = rest
+        return ids + self._take(*_unchanging(rest))
 
     def finish(self) -> list[int]:
         """The remaining ids; the stream is empty afterwards."""
@@ -207,7 +212,7 @@ def _unchanging(text: str) -> tuple[int, bool]:
     What can change: the start of a special token, white space (it may join the next word), and the last
     character (a combining mark may follow).  A blank ends the word before it; a line break may join it.
     """
-    starts = (at for at in range(max(0, len(text) - _LONGEST_SPECIAL), len(text)) if _starts_special(text[at:]))
+    starts = (at for at in range(max(0, len(text) - _LONGEST_SPECIAL), len(text)) if text[at:] in _SPECIAL_STARTS)
     body = text[: next(starts, len(text))]
     end = len(body.rstrip())
     if end and text[end : end + 1] in (" ", "\t"):
@@ -218,10 +223,6 @@ def _unchanging(text: str) -> tuple[int, bool]:
 def _common_start(lists: list[list[tuple[str, int]]]) -> list[tuple[str, int]]:
     shared = takewhile(lambda column: len(set(column)) == 1, zip(*lists, strict=False))
     return [column[0] for column in shared]
-
-
-def _starts_special(text: str) -> bool:
-    return any(token.startswith(text) for token in SPECIAL_TOKENS)
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int, directory: Path) -> TextTokenizer:

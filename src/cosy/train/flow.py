@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosy.audio.constants import FRAMES_PER_TOKEN
 from cosy.config import FlowConfig
 from cosy.models.flow import Flow
 from cosy.models.flow_loss import FlowDraws, flow_loss
@@ -32,15 +33,15 @@ class FlowTask:
         self.corpora, self.size, self.max_tokens = corpora, batch, max_tokens
         self.weights = np.array(weights) / np.sum(weights)
         self.network = Flow(config)
-        mean = np.mean([c.slice("mel", i).astype(np.float32).mean(0) for c in corpora for i in range(50)], axis=0)
+        means = [c.slice("mel", i).astype(np.float32).mean(0) for c in corpora for i in range(min(50, len(c)))]
         with torch.no_grad():  # the mel is not normalised: start at its mean
-            self.network.encoder_proj.bias.copy_(torch.from_numpy(mean))
+            self.network.encoder_proj.bias.copy_(torch.from_numpy(np.mean(means, axis=0)))
 
     def _example(self, rng: np.random.Generator, corpus: Corpus, tokens: int) -> dict[str, np.ndarray]:
         """Utterances of one speaker joined until `tokens` are reached, cut there."""
         parts: dict[str, list[np.ndarray]] = {"codes": [], "mel": []}
         count = 0
-        assert corpus.speakers is not None
+        vectors = corpus.vectors
         while count < tokens:
             index = int(rng.integers(len(corpus)))
             parts["codes"].append(corpus.tokens_of(index))
@@ -49,8 +50,8 @@ class FlowTask:
         start = int(rng.integers(count - tokens + 1))
         return {
             "token": np.concatenate(parts["codes"])[start : start + tokens],
-            "feat": np.concatenate(parts["mel"])[2 * start : 2 * (start + tokens)],
-            "embedding": corpus.speakers[int(rng.integers(len(corpus.speakers)))],
+            "feat": np.concatenate(parts["mel"])[FRAMES_PER_TOKEN * start : FRAMES_PER_TOKEN * (start + tokens)],
+            "embedding": vectors[int(rng.integers(len(vectors)))],
         }
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -72,9 +73,7 @@ class FlowTask:
         rows, tokens = batch["token"].shape
         lengths = torch.full((rows,), tokens)
         draws = FlowDraws.sample(generator, lengths, batch["feat"].shape[1], self.network.config)
-        loss, details = flow_loss(
-            self.network, batch["token"], lengths, batch["feat"], batch["embedding"], draws
-        )
+        loss, details = flow_loss(self.network, batch["token"], lengths, batch["feat"], batch["embedding"], draws)
         prior = (details.mu.float() - batch["feat"]).abs().mean()
         total = loss + PRIOR_WEIGHT * (1 - progress) * prior
         return total, {"flow": loss.item(), "prior": prior.item()}

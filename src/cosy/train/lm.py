@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from cosy.audio.constants import TOKEN_RATE_HZ
 from cosy.config import SpeechLMConfig
-from cosy.models.lm_loss import IGNORE, build_sequences, embed, layouts
+from cosy.models.lm_loss import IGNORE, SPEECH, Sequences, build_sequences, embed, layouts
 from cosy.models.speech_lm import SpeechLM
 from cosy.text.tokenizer import TextTokenizer
 from cosy.train.data.corpus import Corpus, Entry
@@ -62,6 +63,13 @@ def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utteranc
     return Utterance(np.concatenate(pieces), text_word, codes.astype(np.int64), speech_word)
 
 
+class Batch(NamedTuple):
+    """Laid-out sequences, and the utterance of every row."""
+
+    sequences: Sequences
+    rows: list[Utterance]
+
+
 class LMTask:
     """Utterances, some joined in twos and threes so that a prompt can come first; see `trainer.Task`."""
 
@@ -91,7 +99,7 @@ class LMTask:
         count = 1 if rng.random() >= self.join_rate else int(rng.integers(2, 4))
         return Utterance.join([self.utterances[int(i)] for i in rng.integers(len(self.utterances), size=count)])
 
-    def batch(self, rng: np.random.Generator) -> dict[str, object]:
+    def batch(self, rng: np.random.Generator) -> Batch:
         """Utterances of like length: the middle of a sorted draw, up to `positions`."""
         pool = sorted((self._draw(rng) for _ in range(64)), key=lambda u: len(u.speech))
         last = int(rng.integers(8, 64))
@@ -102,28 +110,31 @@ class LMTask:
         coins = [bool(c) for c in rng.random(len(rows)) < self.bistream_rate]
         config = self.network.config
         sequences = build_sequences(text, speech, layouts(text, speech, coins, config.mix_ratio), config)
-        noise = torch.from_numpy(rng.random(sequences.row.shape) < self.corrupt_rate) & (sequences.table == 2)
+        noise = torch.from_numpy(rng.random(sequences.row.shape) < self.corrupt_rate) & (sequences.table == SPEECH)
         random_ids = torch.from_numpy(rng.integers(config.speech_token_size, size=tuple(sequences.row.shape)))
         sequences.row[noise] = random_ids[noise]
-        return {"sequences": sequences, "rows": rows}
+        return Batch(sequences, rows)
 
-    def loss(self, batch: dict[str, object], progress: float) -> tuple[Tensor, dict[str, float]]:
-        sequences, rows = batch["sequences"], batch["rows"]
-        x = embed(self.network, sequences)  # type: ignore[arg-type]
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+        sequences, rows = batch
+        x = embed(self.network, sequences)
         hidden, attention = self.network.backbone(x, attention_layers=(self.guide_layer,))
-        counted = sequences.target != IGNORE  # type: ignore[attr-defined]
+        counted = sequences.target != IGNORE
         head = self.network.llm_decoder
         logits = F.linear(hidden[counted], head.weight, head.bias).float()  # in bfloat16 under autocast: it is training
-        labels = sequences.target[counted]  # type: ignore[attr-defined]
+        labels = sequences.target[counted]
         entropy = F.cross_entropy(logits, labels)
         guide = self._guide(attention[self.guide_layer], sequences, rows)
         weight = 0.5 * (1 - progress) + 0.05 * progress
         accuracy = (logits.argmax(-1) == labels).float().mean()
         return entropy + weight * guide, {"ce": entropy.item(), "guide": guide.item(), "accuracy": accuracy.item()}
 
-    def _guide(self, probs: Tensor, sequences: object, rows: Sequence[Utterance]) -> Tensor:
-        """Mean of -log(attention mass on the text of the word being spoken), over the leading heads."""
-        text_index, speech_index = sequences.text_index, sequences.speech_index  # type: ignore[attr-defined]
+    def _guide(self, probs: Tensor, sequences: Sequences, rows: Sequence[Utterance]) -> Tensor:
+        """Mean of -log(attention mass on the text of the word being spoken), over the leading heads.
+
+        probs (B, H, T, T).  Positions whose word is not known do not count; if there is no other, the mean is 0.
+        """
+        text_index, speech_index = sequences.text_index, sequences.speech_index
         same = torch.zeros(text_index.shape[0], text_index.shape[1], text_index.shape[1], dtype=torch.bool)
         for b, row in enumerate(rows):
             text_word = torch.from_numpy(row.text_word)
@@ -135,4 +146,4 @@ class LMTask:
         known = same.any(-1)
         mass = (probs[:, : self.guide_heads] * same[:, None]).sum(-1)  # (B, heads, T)
         wanted = known[:, None].expand_as(mass)
-        return -mass[wanted].clamp(min=1e-4).log().mean()
+        return -mass[wanted].clamp(min=1e-4).log().mean() if known.any() else mass.new_zeros(())

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cosy.audio.constants import FRONT_END_RATE_HZ, SAMPLE_RATE_HZ, TOKEN_SAMPLES
+from cosy.audio.constants import FRONT_END_RATE_HZ, SAMPLE_RATE_HZ, TOKEN_RATE_HZ, TOKEN_SAMPLES
 from cosy.audio.features import speaker_features
 from cosy.audio.resample import resample
 from cosy.config import SpeakerEncoderConfig
@@ -25,15 +25,31 @@ SPEEDS = (0.82, 0.9, 1.0, 1.1, 1.22)
 SCALE, MARGIN = 32.0, 0.2
 
 
+class Classifier(nn.Module):
+    """The encoder and, for training alone, a direction per class."""
+
+    def __init__(self, config: SpeakerEncoderConfig, classes: int) -> None:
+        super().__init__()
+        self.encoder = SpeakerEncoder(config)
+        self.centres = nn.Linear(config.embedding_size, classes, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features (B, T, F) -> cosines between vector and centres (B, classes)."""
+        vectors = F.normalize(self.encoder(features).float(), dim=-1)
+        return vectors @ F.normalize(self.centres.weight.float(), dim=-1).T
+
+
 class SpeakerTask:
     """Classify (corpus, speed) pairs; see `trainer.Task`."""
 
-    def __init__(self, config: SpeakerEncoderConfig, corpora: Sequence[Corpus], batch: int = 16, tokens: int = 75) -> None:
+    def __init__(
+        self, config: SpeakerEncoderConfig, corpora: Sequence[Corpus], batch: int = 16, tokens: int = 75
+    ) -> None:
         self.corpora, self.size, self.tokens = corpora, batch, tokens
-        self.network = nn.ModuleDict({"encoder": SpeakerEncoder(config)})
-        self.network["centres"] = nn.Linear(config.embedding_size, len(corpora) * len(SPEEDS), bias=False)
+        self.network = Classifier(config, len(corpora) * len(SPEEDS))
 
     def _crop(self, rng: np.random.Generator, speaker: int) -> Tensor:
+        """A crop (640 * tokens,) at 16 kHz of a pseudo-speaker: joined utterances read at another rate."""
         corpus, speed = self.corpora[speaker // len(SPEEDS)], SPEEDS[speaker % len(SPEEDS)]
         need = int(self.tokens * TOKEN_SAMPLES * speed) + TOKEN_SAMPLES
         parts, length = [], 0
@@ -43,7 +59,9 @@ class SpeakerTask:
         start = int(rng.integers(length - need + 1))
         wave = torch.from_numpy(np.concatenate(parts)[start : start + need]).float() / 32767
         from_hz = round(SAMPLE_RATE_HZ * speed / 100) * 100
-        return resample(wave * 10 ** rng.uniform(-0.6, 0.3), from_hz, FRONT_END_RATE_HZ)[: self.tokens * 640]
+        return resample(wave * 10 ** rng.uniform(-0.6, 0.3), from_hz, FRONT_END_RATE_HZ)[
+            : self.tokens * FRONT_END_RATE_HZ // TOKEN_RATE_HZ
+        ]
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         labels = rng.integers(len(self.corpora) * len(SPEEDS), size=self.size)
@@ -51,8 +69,7 @@ class SpeakerTask:
         return {"features": features, "label": torch.from_numpy(labels)}
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        vectors = F.normalize(self.network["encoder"](batch["features"]).float(), dim=-1)
-        cosine = vectors @ F.normalize(self.network["centres"].weight.float(), dim=-1).T
+        cosine = self.network(batch["features"])
         own = F.one_hot(batch["label"], cosine.shape[1]).bool()
         margin = MARGIN * min(1.0, 2 * progress)
         angle = cosine.clamp(-1 + 1e-6, 1 - 1e-6).arccos()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cosy.audio.constants import FRAMES_PER_TOKEN
 from cosy.config import SpeechTokenizerConfig
 from cosy.models.speech_tokenizer import SpeechTokenizer
-from cosy.train.data.corpus import PHONES, Corpus
+from cosy.train.data.corpus import PER_TOKEN, PHONES, Corpus
 
 CEPSTRA = 20
 
@@ -37,20 +37,23 @@ class Recogniser(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.head = nn.Linear(width, FRAMES_PER_TOKEN * self.outputs)
 
-    def forward(self, mel: Tensor, lengths: Tensor, speaker: Tensor) -> tuple[Tensor, Tensor]:
-        """mel (B, 128, T), lengths (B,), speaker (B,) -> predictions (B, T/2, outputs), values before rounding."""
+    def forward(self, mel: Tensor, lengths: Tensor, speaker: Tensor) -> Tensor:
+        """mel (B, 128, T), lengths (B,), speaker (B,) -> predictions (B, T/2, outputs)."""
         hidden, _ = self.tokenizer.hidden(mel, lengths)
         z = self.tokenizer.project(hidden)
         x = self.up(SpeechTokenizer.straight_through(z)) + self.speaker(speaker)[:, None]
         for norm, mix in zip(self.norms, self.mix, strict=True):
             x = x + F.gelu(mix(norm(x).transpose(1, 2))).transpose(1, 2)
-        return self.head(x).reshape(x.shape[0], -1, self.outputs), z
+        out: Tensor = self.head(x)
+        return out.reshape(x.shape[0], -1, self.outputs)
 
 
 class TokenizerTask:
-    """Random 4 s windows of all corpora; see `trainer.Task`."""
+    """Random windows of `tokens` speech tokens (3 s) from all corpora; see `trainer.Task`."""
 
-    def __init__(self, config: SpeechTokenizerConfig, corpora: Sequence[Corpus], batch: int = 16, tokens: int = 75) -> None:
+    def __init__(
+        self, config: SpeechTokenizerConfig, corpora: Sequence[Corpus], batch: int = 16, tokens: int = 75
+    ) -> None:
         self.corpora, self.size, self.tokens = corpora, batch, tokens
         self.network = Recogniser(config, len(corpora))
         shares = np.array([c.tokens for c in corpora], dtype=float)
@@ -61,12 +64,13 @@ class TokenizerTask:
 
     @staticmethod
     def _pitch_statistics(corpus: Corpus) -> tuple[float, float]:
+        """Mean and deviation of the logarithm of F0 over voiced frames."""
         values = np.concatenate([corpus.slice("f0", i) for i in range(min(200, len(corpus)))])
         logs = np.log(values[values > 0])
         return float(logs.mean()), float(logs.std())
 
     def _window(self, rng: np.random.Generator) -> tuple[int, dict[str, np.ndarray]]:
-        """Consecutive utterances of one corpus until the window is full, cut at a random start."""
+        """Utterances of one corpus joined until the window is full, cut at a random start: the corpus and its arrays."""
         which = int(rng.choice(len(self.corpora), p=self.shares))
         corpus = self.corpora[which]
         names = ("whisper", "phone", "f0", "mel")
@@ -77,10 +81,9 @@ class TokenizerTask:
             for name in names:
                 parts[name].append(corpus.slice(name, index))
             tokens += corpus.entries[index].tokens
-        per = {"whisper": 4, "phone": 2, "f0": 2, "mel": 2}
         start = int(rng.integers(tokens - self.tokens + 1))
-        cut = {n: np.concatenate(parts[n])[start * per[n] : (start + self.tokens) * per[n]] for n in names}
-        return which, cut
+        end = start + self.tokens
+        return which, {n: np.concatenate(parts[n])[start * PER_TOKEN[n] : end * PER_TOKEN[n]] for n in names}
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         rows = [self._window(rng) for _ in range(self.size)]
@@ -98,7 +101,7 @@ class TokenizerTask:
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         lengths = torch.full((self.size,), batch["mel"].shape[-1])
-        out, z = self.network(batch["mel"], lengths, batch["speaker"])
+        out = self.network(batch["mel"], lengths, batch["speaker"])
         out = out.float()
         phones, voicing, pitch, cepstra = out.split([len(PHONES), 1, 1, CEPSTRA], dim=-1)
         voiced = batch["voiced"]

@@ -42,7 +42,7 @@ class Schedule:
     """How long and how fast.  Training ends at `steps` or after `minutes` of computing, whichever comes first."""
 
     learning_rate: float
-    minutes: float
+    minutes: float  # math.inf: `steps` alone decides, and a run can be repeated bit for bit
     steps: int = 10**9
     warmup_steps: int = 100
     clip_norm: float = 1.0
@@ -119,15 +119,23 @@ class Trainer:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.schedule.bfloat16):
             loss, figures = self.task.loss(batch, self.progress)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.task.network.parameters(), self.schedule.clip_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
+        else:
+            log.warning("step %d is skipped: the norm of its gradient is %s", self.step, float(norm))
         return {"loss": float(loss.detach()), "norm": float(norm), **figures}
 
     def run(self) -> Iterator[dict[str, float]]:
         """Train to the end of the schedule, yielding the mean figures of every 50 steps."""
-        torch.set_flush_denormal(True)
+        torch.set_flush_denormal(True)  # of the whole process: denormal numbers make a CPU many times slower
+        try:
+            yield from self._run()
+        finally:
+            torch.set_flush_denormal(False)
+
+    def _run(self) -> Iterator[dict[str, float]]:
         self.task.network.train()
         saved_s, sums, started = self.spent_s, [], time.perf_counter()
         with (self.folder / "log.jsonl").open("a") as file:

@@ -1,4 +1,4 @@
-"""Train the vocoder without an adversary: spectral losses on short segments, F0 predictor on the side.
+"""Train the vocoder without an adversary: first the F0 predictor alone, then the decoder with spectral losses.
 
 The source is driven by the measured F0, and towards the end by the predicted one, so that the decoder
 meets what it will be given.  The adversarial losses of `models.vocoder_loss` want a GPU and are not used here.
@@ -10,65 +10,98 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from cosy.audio.constants import FRAMES_PER_TOKEN, HOP_SAMPLES
 from cosy.config import VocoderConfig
+from cosy.models.f0_predictor import F0Predictor
 from cosy.models.vocoder import Vocoder
-from cosy.models.vocoder_loss import stft_losses
-from cosy.train.data.corpus import Corpus
+from cosy.models.vocoder_loss import f0_loss, stft_losses
+from cosy.train.data.corpus import PER_TOKEN, Corpus
 
-F0_WEIGHT = 0.02  # per Hz: the scale of the other losses, so that one clipping norm serves all
-PREDICTED_F0_FROM = 0.8  # of the schedule
+PREDICTED_F0_FROM = 0.7  # of the schedule
 
 
-class VocoderTask:
-    """Segments of `tokens` speech tokens from all corpora; see `trainer.Task`."""
+class Segments:
+    """Random stretches of `tokens` speech tokens from corpora drawn by `weights`; short utterances are padded."""
+
+    def __init__(self, corpora: Sequence[Corpus], weights: Sequence[float], size: int, tokens: int) -> None:
+        self.corpora, self.size, self.tokens = corpora, size, tokens
+        self.weights = np.array(weights) / np.sum(weights)
+
+    def _one(self, rng: np.random.Generator, names: Sequence[str]) -> dict[str, np.ndarray]:
+        corpus = self.corpora[int(rng.choice(len(self.corpora), p=self.weights))]
+        index = int(rng.integers(len(corpus)))
+        length = min(self.tokens, corpus.entries[index].tokens)
+        start = int(rng.integers(corpus.entries[index].tokens - length + 1))
+        segment = {name: corpus.slice(name, index, start, length) for name in names}
+        for name, array in segment.items():
+            missing = (self.tokens - length) * PER_TOKEN[name]
+            widths = [(0, missing)] + [(0, 0)] * (array.ndim - 1)
+            segment[name] = np.pad(array, widths, mode="edge" if name == "mel" else "constant")
+        return segment
+
+    def batch(self, rng: np.random.Generator, names: Sequence[str]) -> dict[str, Tensor]:
+        """Float tensors, as named, mel among them: wave (B, L) in [-1, 1], mel (B, 80, T), f0 (B, T) in Hz."""
+        rows = [self._one(rng, names) for _ in range(self.size)]
+        stack = {name: torch.from_numpy(np.stack([r[name] for r in rows])).float() for name in names}
+        if "wave" in stack:
+            stack["wave"] = stack["wave"] / 32767
+        stack["mel"] = stack["mel"].transpose(1, 2).contiguous()
+        return stack
+
+
+class F0Task:
+    """The F0 predictor alone, on many frames a step: it costs a hundredth of the decoder; see `trainer.Task`."""
 
     def __init__(
         self,
         config: VocoderConfig,
         corpora: Sequence[Corpus],
         weights: Sequence[float],
+        batch: int = 32,
+        tokens: int = 32,
+    ) -> None:
+        self.segments = Segments(corpora, weights, batch, tokens)
+        self.network = F0Predictor(config.f0_in_channels, config.f0_cond_channels, config.f0_num_class)
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        return self.segments.batch(rng, ("mel", "f0"))
+
+    def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        predicted = self.network(batch["mel"])
+        voiced = batch["f0"] > 0
+        wrong = ((predicted > 10) != voiced).float().mean()
+        loss = f0_loss(predicted, batch["f0"])
+        return loss, {"f0_hz": loss.item(), "voicing_errors": wrong.item()}
+
+
+class VocoderTask:
+    """Decoder and source, with a trained F0 predictor that stays as it is; see `trainer.Task`."""
+
+    def __init__(
+        self,
+        config: VocoderConfig,
+        corpora: Sequence[Corpus],
+        weights: Sequence[float],
+        f0_predictor: nn.Module,
         batch: int = 8,
         tokens: int = 16,
     ) -> None:
-        self.corpora, self.size, self.tokens = corpora, batch, tokens
-        self.weights = np.array(weights) / np.sum(weights)
+        self.segments = Segments(corpora, weights, batch, tokens)
         self.network = Vocoder(config)
-
-    def _segment(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        corpus = self.corpora[int(rng.choice(len(self.corpora), p=self.weights))]
-        index = int(rng.integers(len(corpus)))
-        start = int(rng.integers(max(1, corpus.entries[index].tokens - self.tokens + 1)))
-        length = min(self.tokens, corpus.entries[index].tokens)
-        segment = {name: corpus.slice(name, index, start, length) for name in ("wave", "mel", "f0")}
-        if length < self.tokens:
-            fill = {"wave": HOP_SAMPLES * FRAMES_PER_TOKEN, "mel": FRAMES_PER_TOKEN, "f0": FRAMES_PER_TOKEN}
-            for name, per in fill.items():
-                missing = (self.tokens - length) * per
-                widths = [(0, missing)] + [(0, 0)] * (segment[name].ndim - 1)
-                segment[name] = np.pad(segment[name], widths, mode="constant" if name != "mel" else "edge")
-        return segment
+        self.network.f0_predictor.load_state_dict(f0_predictor.state_dict())
+        self.network.f0_predictor.requires_grad_(False)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        rows = [self._segment(rng) for _ in range(self.size)]
-        stack = {name: torch.from_numpy(np.stack([r[name] for r in rows])).float() for name in rows[0]}
-        noise = rng.standard_normal((self.size, stack["wave"].shape[1], 9), dtype=np.float32)
-        return {
-            "wave": stack["wave"] / 32767,
-            "mel": stack["mel"].transpose(1, 2).contiguous(),
-            "f0": stack["f0"],
-            "noise": torch.from_numpy(noise),
-            "coin": torch.tensor(rng.random()),
-        }
+        batch = self.segments.batch(rng, ("wave", "mel", "f0"))
+        harmonics = self.network.m_source.harmonics
+        noise = rng.standard_normal((*batch["wave"].shape, harmonics), dtype=np.float32)
+        return {**batch, "noise": torch.from_numpy(noise), "coin": torch.tensor(rng.random())}
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        predicted = self.network.f0(batch["mel"])
-        pitch = (predicted - batch["f0"]).abs().mean()
-        use_predicted = progress > PREDICTED_F0_FROM and batch["coin"] < 0.5
-        source = self.network.source(predicted.detach() if use_predicted else batch["f0"], batch["noise"])
-        wave = self.network.decode(batch["mel"], source)
+        predicted = progress > PREDICTED_F0_FROM and bool(batch["coin"] < 0.5)
+        f0 = self.network.f0(batch["mel"]) if predicted else batch["f0"]
+        wave = self.network.decode(batch["mel"], self.network.source(f0, batch["noise"]))
         losses = stft_losses(wave, batch["wave"])
-        figures = {"f0_hz": pitch, "mel": losses.mel, "magnitude": losses.magnitude, "convergence": losses.convergence}
-        return losses.total + F0_WEIGHT * pitch, {name: value.item() for name, value in figures.items()}
+        figures = {"mel": losses.mel, "magnitude": losses.magnitude, "convergence": losses.convergence}
+        return losses.total, {name: value.item() for name, value in figures.items()}

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,9 @@ import torch
 from cosy.audio.constants import FRAMES_PER_TOKEN, FRONT_END_RATE_HZ, HOP_SAMPLES, SAMPLE_RATE_HZ, TOKEN_SAMPLES
 from cosy.audio.features import log_mel_16k, mel_spectrogram
 from cosy.audio.resample import resample
+from cosy.errors import MismatchError, MissingFileError, ParameterError
 from cosy.train.data.teachers import Span, Utterance
+from cosy.train.dependencies import optional
 
 PAUSE = "pau"
 LEAD_S, TAIL_S = 0.12, 0.20  # silence kept around the speech
@@ -29,9 +33,25 @@ PHONES = (
     *"""aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z
     zh""".split(),
 )
-_ALIASES = {"ssil": PAUSE, "brth": PAUSE, "h#": PAUSE, "axr": "er", "el": "l", "em": "m", "en": "n", "dx": "t", "hv": "hh"}
+_ALIASES = {
+    "ssil": PAUSE,
+    "brth": PAUSE,
+    "h#": PAUSE,
+    "axr": "er",
+    "el": "l",
+    "em": "m",
+    "en": "n",
+    "dx": "t",
+    "hv": "hh",
+}
 _ARRAYS = {"wave": np.int16, "mel": np.float16, "whisper": np.float16, "f0": np.float32, "phone": np.uint8}
-PER_TOKEN = {"wave": TOKEN_SAMPLES, "mel": FRAMES_PER_TOKEN, "whisper": 4, "f0": FRAMES_PER_TOKEN, "phone": FRAMES_PER_TOKEN}
+PER_TOKEN = {
+    "wave": TOKEN_SAMPLES,
+    "mel": FRAMES_PER_TOKEN,
+    "whisper": 4,
+    "f0": FRAMES_PER_TOKEN,
+    "phone": FRAMES_PER_TOKEN,
+}
 
 
 @dataclass(frozen=True)
@@ -45,22 +65,24 @@ class Entry:
 
 
 def phone_index(label: str) -> int:
-    """The index of a teacher's phone label in `PHONES`.  Raises ValueError for one that is not there."""
+    """The index of a teacher's phone label in `PHONES`.  Raises ParameterError for one that is not there."""
     name = _ALIASES.get(label, label)
     if name not in PHONES:
-        raise ValueError(f"unknown phone {label!r}; known: {', '.join(PHONES)}")
+        raise ParameterError(f"unknown phone {label!r}; known: {', '.join(PHONES)}")
     return PHONES.index(name)
 
 
 def pitch(wave: np.ndarray) -> np.ndarray:
-    """F0 in Hz (0 unvoiced) at the centre of every 20 ms frame of a 24 kHz waveform, by WORLD."""
-    import pyworld
+    """F0 in Hz (0 unvoiced) at the centre of every 20 ms frame of a 24 kHz waveform, by WORLD's DIO and StoneMask.
 
+    Raises MissingDependencyError without the `train` extra.
+    """
+    world: Any = optional("pyworld")
     period_ms = 1000 * HOP_SAMPLES / SAMPLE_RATE_HZ
     signal = wave.astype(np.float64)
-    coarse, times = pyworld.dio(signal, SAMPLE_RATE_HZ, frame_period=period_ms / 2, f0_floor=60.0, f0_ceil=600.0)
-    fine = pyworld.stonemask(signal, coarse, times, SAMPLE_RATE_HZ)
-    return fine[1::2][: len(wave) // HOP_SAMPLES].astype(np.float32)
+    coarse, times = world.dio(signal, SAMPLE_RATE_HZ, frame_period=period_ms / 2, f0_floor=60.0, f0_ceil=600.0)
+    fine = world.stonemask(signal, coarse, times, SAMPLE_RATE_HZ)
+    return np.asarray(fine[1::2][: len(wave) // HOP_SAMPLES], dtype=np.float32)
 
 
 def _trim(utterance: Utterance, factor: float) -> tuple[np.ndarray, list[Span], list[Span]]:
@@ -114,9 +136,10 @@ def build(
     `names` limits the arrays: a language model needs only what its tokens are made from ("whisper").
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {name: (folder / f"{name}.raw").open("wb") for name in names}
     total = 0
-    with (folder / "entries.jsonl").open("w", encoding="utf-8") as listing:
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((folder / f"{name}.raw").open("wb")) for name in names}
+        listing = stack.enter_context((folder / "entries.jsonl").open("w", encoding="utf-8"))
         for utterance in utterances:
             arrays, words = _features(utterance, factor, names)
             for name, array in arrays.items():
@@ -126,13 +149,15 @@ def build(
             ends = [(w.label, round(w.end_s, 4)) for w in words]
             listing.write(json.dumps({"text": utterance.text, "start": total, "tokens": tokens, "words": ends}) + "\n")
             total += tokens
-    for file in files.values():
-        file.close()
     return total
 
 
 class Corpus:
-    """Read access to what `build` wrote.  Arrays are memory-mapped; entries are in memory."""
+    """Read access to what `build` wrote.  Arrays are memory-mapped; entries are in memory.
+
+    Raises MismatchError if an array does not have the length of the entries: a build was cut short, or `codes.npy`
+    belongs to an earlier one.
+    """
 
     def __init__(self, folder: Path) -> None:
         with (folder / "entries.jsonl").open(encoding="utf-8") as listing:
@@ -140,30 +165,52 @@ class Corpus:
         self.entries = [Entry(r["text"], r["start"], r["tokens"], tuple(map(tuple, r["words"]))) for r in rows]
         self.tokens = sum(e.tokens for e in self.entries)
         widths = {"mel": 80, "whisper": 128}
+        self.folder = folder
         self._arrays: dict[str, np.ndarray] = {}
         for name, dtype in _ARRAYS.items():
             if not (folder / f"{name}.raw").exists():
                 continue
             flat = np.memmap(folder / f"{name}.raw", dtype=dtype, mode="r")
             self._arrays[name] = flat.reshape(-1, widths[name]) if name in widths else flat
+            self._check(name, len(self._arrays[name]), PER_TOKEN[name])
         codes = folder / "codes.npy"
         self.codes: np.ndarray | None = np.load(codes, mmap_mode="r") if codes.exists() else None
+        if self.codes is not None:
+            self._check("codes", len(self.codes), 1)
         speakers = folder / "speakers.npy"
         self.speakers: np.ndarray | None = np.load(speakers, mmap_mode="r") if speakers.exists() else None
+
+    def _check(self, name: str, found: int, per_token: int) -> None:
+        expected = self.tokens * per_token
+        if found != expected:
+            message = f"{name!r} has {found} rows, the entries need {expected}: make it again"
+            raise MismatchError(f"{self.folder}: {message}")
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def slice(self, name: str, index: int, start: int = 0, tokens: int | None = None) -> np.ndarray:
-        """Array `name` of entry `index`, from token `start` on, `tokens` long (default: to the end)."""
+        """Array `name` of entry `index`, from token `start` on, `tokens` long (default: to the end).
+
+        Raises MissingFileError if the corpus was built without it.
+        """
+        if name not in self._arrays:
+            raise MissingFileError(f"{self.folder / name}.raw is missing: build the corpus with the array {name!r}")
         entry = self.entries[index]
         tokens = entry.tokens - start if tokens is None else tokens
         per = PER_TOKEN[name]
         return self._arrays[name][(entry.start + start) * per : (entry.start + start + tokens) * per]
 
     def tokens_of(self, index: int) -> np.ndarray:
-        """Speech tokens of an entry (after `cosy train encode`)."""
-        assert self.codes is not None, "the corpus has no speech tokens yet"
+        """Speech tokens of an entry.  Raises MissingFileError before `cosy.train.tokenizer.encode`."""
+        if self.codes is None:
+            raise MissingFileError(f"{self.folder / 'codes.npy'} is missing: encode the corpus first")
         entry = self.entries[index]
         return self.codes[entry.start : entry.start + entry.tokens]
 
+    @property
+    def vectors(self) -> np.ndarray:
+        """Speaker vectors (n, 192) of its utterances.  Raises MissingFileError before `cosy.train.speaker.embed`."""
+        if self.speakers is None:
+            raise MissingFileError(f"{self.folder / 'speakers.npy'} is missing: embed the corpus first")
+        return self.speakers

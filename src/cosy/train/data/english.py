@@ -10,9 +10,12 @@ sentence: `draw` refuses every sentence named in `held_out`.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Collection, Iterator, Sequence
+
+from cosy.train.dependencies import optional
 
 LISTS: dict[str, tuple[str, ...]] = {
     "adj": tuple(
@@ -79,9 +82,7 @@ LISTS: dict[str, tuple[str, ...]] = {
         Australia Boston Chicago Texas California Tokyo Rome Spain Italy Mexico Russia Korea""".split()
     ),
     "day": tuple("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()),
-    "month": tuple(
-        "January February March April May June July August September October November December".split()
-    ),
+    "month": tuple("January February March April May June July August September October November December".split()),
     "sub": tuple("I you we they".split()),
     "sub3": tuple("he she it".split()),
     "obj": tuple("me you him her us them it".split()),
@@ -89,21 +90,66 @@ LISTS: dict[str, tuple[str, ...]] = {
     "det": tuple("the a this that the the my your his her our their every another".split()),
     "much": tuple("very really quite so too rather almost".split()),
     "when": (
-        "today", "tomorrow", "yesterday", "tonight", "this morning", "this evening", "last night", "last week",
-        "next week", "next year", "every day", "right now", "in the morning", "in the afternoon", "at night",
-        "after dinner", "before lunch", "a long time ago", "in a few minutes", "at the end of the day",
+        "today",
+        "tomorrow",
+        "yesterday",
+        "tonight",
+        "this morning",
+        "this evening",
+        "last night",
+        "last week",
+        "next week",
+        "next year",
+        "every day",
+        "right now",
+        "in the morning",
+        "in the afternoon",
+        "at night",
+        "after dinner",
+        "before lunch",
+        "a long time ago",
+        "in a few minutes",
+        "at the end of the day",
     ),
     "where": (
-        "at home", "in the garden", "in the kitchen", "at the station", "near the river", "at school", "in the city",
-        "by the window", "on the table", "under the bridge", "behind the house", "in the middle of the street",
-        "on the way home", "at the office", "in the park", "on the beach", "next to the door", "over there",
+        "at home",
+        "in the garden",
+        "in the kitchen",
+        "at the station",
+        "near the river",
+        "at school",
+        "in the city",
+        "by the window",
+        "on the table",
+        "under the bridge",
+        "behind the house",
+        "in the middle of the street",
+        "on the way home",
+        "at the office",
+        "in the park",
+        "on the beach",
+        "next to the door",
+        "over there",
     ),
     "wh": tuple("what where when why how who".split()),
     "modal": tuple("can could will would should must may might".split()),
     "polite": ("please", "thank you", "excuse me", "of course", "I am sorry", "no problem", "you are welcome"),
     "greet": (
-        "good morning", "good afternoon", "good evening", "good night", "hello", "hi", "hello there", "welcome",
-        "welcome back", "goodbye", "see you later", "see you soon", "see you tomorrow", "take care", "how do you do",
+        "good morning",
+        "good afternoon",
+        "good evening",
+        "good night",
+        "hello",
+        "hi",
+        "hello there",
+        "welcome",
+        "welcome back",
+        "goodbye",
+        "see you later",
+        "see you soon",
+        "see you tomorrow",
+        "take care",
+        "how do you do",
     ),
     "feel": tuple(
         """fine good great well happy sad tired hungry thirsty sorry sure ready afraid glad angry sick
@@ -122,48 +168,127 @@ ORDINALS = """first second third fourth fifth sixth seventh eighth ninth tenth e
 fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth""".split()
 
 TEMPLATES: tuple[str, ...] = (
-    "{greet}.", "{greet}, {name}.", "{greet}, how are you?", "{greet}, how are you today?",
-    "{greet}, my name is {name}.", "{greet}, how can I help you?", "how are you {when}?", "I am {feel}, {polite}.",
-    "{polite}, {name}.", "{polite}, I {modal} {tverb} {obj} {when}.", "nice to meet you, {name}.",
-    "what is your name?", "what time is it?", "what time is the {noun}?", "where is the {noun}?",
-    "where is {poss} {adj} {noun}?", "{wh} is {det} {noun}?", "{wh} did you {tverb} the {noun}?",
-    "{wh} do you {tverb} {obj}?", "{wh} are they {ving} {where}?", "who {past} {poss} {noun}?",
-    "do you {tverb} the {adj} {noun}?", "did {name} {tverb} the {noun} {when}?", "are you {feel}?",
-    "is {sub3} {feel} {when}?", "{modal} you {tverb} the {noun}, please?", "{modal} I {tverb} {poss} {noun}?",
-    "please {tverb} the {noun}.", "please {tverb} {obj} {when}.", "do not {tverb} the {adj} {noun}.",
-    "let us {tverb} the {noun} {when}.", "the {noun} is {feel}.", "the {noun} is {much} {adj}.",
-    "the {adj} {noun} is {where}.", "this is {poss} {noun}.", "that is a {adj} {noun}.",
-    "there is a {adj} {noun} {where}.", "there are {number} people {where}.", "it is {much} {adj} {when}.",
-    "it was a {adj} {noun}.", "it will be {adj} {when}.", "the weather is {adj} {when}.",
-    "the {noun} {verb} {adv}.", "{name} {verb} {prep} the {noun}.", "the {adj} {noun} {verb} {prep} the {noun}.",
-    "{det} {noun} {verb} {prep} {det} {adj} {noun}.", "{name} and {name} are {ving} {where}.",
-    "{sub} are {ving} {prep} the {noun}.", "{sub3} is {ving} {where} {when}.", "I was {ving} when {sub3} {past} the {noun}.",
-    "{sub} {past} the {adj} {noun} {where}.", "{sub3} {past} {poss} {noun} {when}.", "{name} {past} a {noun} {when}.",
-    "the {noun} {past} the {adj} {noun}.", "my {noun} {past} {poss} {noun} {adv}.", "{sub} {modal} {tverb} {det} {noun}.",
-    "{sub3} {modal} not {tverb} the {noun} {when}.", "{name} {modal} {tverb} {obj} {adv}.",
-    "I think {sub3} {past} the {noun}.", "I do not {tverb} {obj} {adv}.", "{sub} do not {tverb} {thing}.",
-    "I like {thing} and {thing}.", "I like {ving} {where}.", "we love {ving} and {ving}.", "{thing} is {adj}.",
-    "{thing} is more important than {thing}.", "if {sub} {tverb} the {noun}, {sub} {modal} {tverb} the {noun}.",
-    "when the {noun} {verb}, the {noun} {verb} {adv}.", "the {noun} in {place} is {adj}.", "{name} lives in {place}.",
-    "{sub} came from {place} {when}.", "the train from {place} to {place} is {feel}.", "we will go to {place} on {day}.",
-    "{name} was born in {place} in {month}.", "today is {day}.", "the {noun} opens on {day}.", "today is {day}, {month} {ordinal}.",
-    "the meeting is on {month} {ordinal}.", "it is {clock}.", "the {noun} starts at {clock}.", "call me at {clock}.",
-    "{name} is {number} years old.", "I have {number} {noun}s.", "the {noun} costs {number} dollars.",
-    "{number} plus {number} is {number}.", "{number} and {number}.", "{number}, {number}, {number}, {number}.",
-    "the number is {number}.", "my phone number is {digits}.", "{number} percent of the {noun}s are {adj}.",
-    "in {year}, {name} {past} the {noun}.", "page {number}, line {number}.", "room {number} is {where}.",
-    "yes, {sub} {modal}.", "no, it is not {adj}.", "yes, that is {feel}.", "well, I {past} it {when}.", "oh, what a {adj} {noun}!",
-    "the {noun} and the {noun} are {adj}.", "the {adj} {noun} and the {adj} {noun} {past} {obj}.",
-    "a {adj} {noun}, a {adj} {noun} and a {noun}.", "{noun}, {noun}, {noun}.", "not the {noun}, but the {noun}.",
-    "the {noun} of the {noun} is {adj}.", "{poss} {noun} is not as {adj} as {poss} {noun}.",
-    "he said that the {noun} was {adj}.", "she asked if the {noun} was {where}.", "nobody {past} the {adj} {noun}.",
-    "everyone {past} {poss} {noun} {when}.", "something is {where}.", "I have never {past} such a {adj} {noun}.",
-    "the quick {adj} {noun} jumps over the {adj} {noun}.", "once upon a time, there was a {adj} {noun}.",
-    "I want to {tverb} the {noun} {when}.", "it is time to {tverb} the {noun}.", "we have to {tverb} {obj} {when}.",
+    "{greet}.",
+    "{greet}, {name}.",
+    "{greet}, how are you?",
+    "{greet}, how are you today?",
+    "{greet}, my name is {name}.",
+    "{greet}, how can I help you?",
+    "how are you {when}?",
+    "I am {feel}, {polite}.",
+    "{polite}, {name}.",
+    "{polite}, I {modal} {tverb} {obj} {when}.",
+    "nice to meet you, {name}.",
+    "what is your name?",
+    "what time is it?",
+    "what time is the {noun}?",
+    "where is the {noun}?",
+    "where is {poss} {adj} {noun}?",
+    "{wh} is {det} {noun}?",
+    "{wh} did you {tverb} the {noun}?",
+    "{wh} do you {tverb} {obj}?",
+    "{wh} are they {ving} {where}?",
+    "who {past} {poss} {noun}?",
+    "do you {tverb} the {adj} {noun}?",
+    "did {name} {tverb} the {noun} {when}?",
+    "are you {feel}?",
+    "is {sub3} {feel} {when}?",
+    "{modal} you {tverb} the {noun}, please?",
+    "{modal} I {tverb} {poss} {noun}?",
+    "please {tverb} the {noun}.",
+    "please {tverb} {obj} {when}.",
+    "do not {tverb} the {adj} {noun}.",
+    "let us {tverb} the {noun} {when}.",
+    "the {noun} is {feel}.",
+    "the {noun} is {much} {adj}.",
+    "the {adj} {noun} is {where}.",
+    "this is {poss} {noun}.",
+    "that is a {adj} {noun}.",
+    "there is a {adj} {noun} {where}.",
+    "there are {number} people {where}.",
+    "it is {much} {adj} {when}.",
+    "it was a {adj} {noun}.",
+    "it will be {adj} {when}.",
+    "the weather is {adj} {when}.",
+    "the {noun} {verb} {adv}.",
+    "{name} {verb} {prep} the {noun}.",
+    "the {adj} {noun} {verb} {prep} the {noun}.",
+    "{det} {noun} {verb} {prep} {det} {adj} {noun}.",
+    "{name} and {name} are {ving} {where}.",
+    "{sub} are {ving} {prep} the {noun}.",
+    "{sub3} is {ving} {where} {when}.",
+    "I was {ving} when {sub3} {past} the {noun}.",
+    "{sub} {past} the {adj} {noun} {where}.",
+    "{sub3} {past} {poss} {noun} {when}.",
+    "{name} {past} a {noun} {when}.",
+    "the {noun} {past} the {adj} {noun}.",
+    "my {noun} {past} {poss} {noun} {adv}.",
+    "{sub} {modal} {tverb} {det} {noun}.",
+    "{sub3} {modal} not {tverb} the {noun} {when}.",
+    "{name} {modal} {tverb} {obj} {adv}.",
+    "I think {sub3} {past} the {noun}.",
+    "I do not {tverb} {obj} {adv}.",
+    "{sub} do not {tverb} {thing}.",
+    "I like {thing} and {thing}.",
+    "I like {ving} {where}.",
+    "we love {ving} and {ving}.",
+    "{thing} is {adj}.",
+    "{thing} is more important than {thing}.",
+    "if {sub} {tverb} the {noun}, {sub} {modal} {tverb} the {noun}.",
+    "when the {noun} {verb}, the {noun} {verb} {adv}.",
+    "the {noun} in {place} is {adj}.",
+    "{name} lives in {place}.",
+    "{sub} came from {place} {when}.",
+    "the train from {place} to {place} is {feel}.",
+    "we will go to {place} on {day}.",
+    "{name} was born in {place} in {month}.",
+    "today is {day}.",
+    "the {noun} opens on {day}.",
+    "today is {day}, {month} {ordinal}.",
+    "the meeting is on {month} {ordinal}.",
+    "it is {clock}.",
+    "the {noun} starts at {clock}.",
+    "call me at {clock}.",
+    "{name} is {number} years old.",
+    "I have {number} {noun}s.",
+    "the {noun} costs {number} dollars.",
+    "{number} plus {number} is {number}.",
+    "{number} and {number}.",
+    "{number}, {number}, {number}, {number}.",
+    "the number is {number}.",
+    "my phone number is {digits}.",
+    "{number} percent of the {noun}s are {adj}.",
+    "in {year}, {name} {past} the {noun}.",
+    "page {number}, line {number}.",
+    "room {number} is {where}.",
+    "yes, {sub} {modal}.",
+    "no, it is not {adj}.",
+    "yes, that is {feel}.",
+    "well, I {past} it {when}.",
+    "oh, what a {adj} {noun}!",
+    "the {noun} and the {noun} are {adj}.",
+    "the {adj} {noun} and the {adj} {noun} {past} {obj}.",
+    "a {adj} {noun}, a {adj} {noun} and a {noun}.",
+    "{noun}, {noun}, {noun}.",
+    "not the {noun}, but the {noun}.",
+    "the {noun} of the {noun} is {adj}.",
+    "{poss} {noun} is not as {adj} as {poss} {noun}.",
+    "he said that the {noun} was {adj}.",
+    "she asked if the {noun} was {where}.",
+    "nobody {past} the {adj} {noun}.",
+    "everyone {past} {poss} {noun} {when}.",
+    "something is {where}.",
+    "I have never {past} such a {adj} {noun}.",
+    "the quick {adj} {noun} jumps over the {adj} {noun}.",
+    "once upon a time, there was a {adj} {noun}.",
+    "I want to {tverb} the {noun} {when}.",
+    "it is time to {tverb} the {noun}.",
+    "we have to {tverb} {obj} {when}.",
 )
 SLOT_TEMPLATE = "the {adj} {noun} {verb} {prep} the {adj} {noun}."
 
 _FIELD = re.compile(r"\{(\w+)\}")
+_SENTENCE_END = re.compile(r"(?<=[.?!]) ")
 
 
 def number_words(n: int) -> str:
@@ -182,7 +307,9 @@ def number_words(n: int) -> str:
 
 def _special(kind: str, rng: random.Random) -> str:
     if kind == "number":
-        return number_words(rng.choice((rng.randrange(21), rng.randrange(100), rng.randrange(1000), rng.randrange(10000))))
+        return number_words(
+            rng.choice((rng.randrange(21), rng.randrange(100), rng.randrange(1000), rng.randrange(10000)))
+        )
     if kind == "digits":
         return " ".join(rng.choice(ONES[:10]) for _ in range(rng.randint(4, 8)))
     if kind == "ordinal":
@@ -213,19 +340,32 @@ def salad(words: Sequence[str], rng: random.Random) -> str:
     return text[0].upper() + text[1:] + rng.choice("...?")
 
 
+def frequent_words(count: int) -> list[str]:
+    """The `count` most frequent English words that the pronouncing dictionary of pocketsphinx knows.
+
+    Raises MissingDependencyError without the `train` extra.
+    """
+    path = optional("pocketsphinx").get_model_path("en-us/cmudict-en-us.dict")
+    ranked = optional("wordfreq").top_n_list("en", 2 * count)
+    with open(path, encoding="utf-8") as dictionary:
+        known = {line.split(maxsplit=1)[0] for line in dictionary}
+    words = (w for w in ranked if len(w) > 1 and w.isascii() and w.isalpha() and w in known)
+    return list(itertools.islice(words, count))
+
+
 def normal_form(text: str) -> str:
     """The sentence without case and punctuation: what must not be shared with the evaluation."""
     return " ".join(re.findall(r"[a-z']+", text.lower()))
 
 
 def draw(seed: int, words: Sequence[str], held_out: Collection[str] = ()) -> Iterator[str]:
-    """Yield distinct training sentences for ever.
+    """Yield distinct training texts of one or two sentences for ever.
 
-    `words` is the frequency list of the salad; `held_out` holds normal forms (`normal_form`)
-    that must not appear.
+    `words` is the frequency list of the salad; `held_out` holds normal forms (`normal_form`) of
+    sentences that must not appear.
     """
     rng = random.Random(seed)
-    seen = set(held_out)
+    refused, seen = frozenset(held_out), set[str]()
     while True:
         kind = rng.random()
         if kind < 0.18:
@@ -237,6 +377,6 @@ def draw(seed: int, words: Sequence[str], held_out: Collection[str] = ()) -> Ite
         else:
             text = salad(words, rng)
         form = normal_form(text)
-        if form not in seen:
+        if form not in seen and refused.isdisjoint(map(normal_form, _SENTENCE_END.split(text))):
             seen.add(form)
             yield text

@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from cosy.errors import MissingDependencyError, ParameterError
+
 FLITE_VOICES = ("rms", "awb", "kal16")
 TEACHERS = ("slt", *FLITE_VOICES)
 _REMEDY = {"festival": "apt-get install festival festvox-us-slt-hts", "flite": "apt-get install flite"}
@@ -44,12 +46,15 @@ class Utterance:
 
 
 def synthesise(teacher: str, texts: Sequence[str]) -> Iterator[Utterance]:
-    """Speak every text with `teacher`.  Raises ValueError for an unknown teacher, RuntimeError if it is not installed."""
+    """Speak every text.
+
+    Raises ParameterError for an unknown teacher, MissingDependencyError for one that is not installed.
+    """
     if teacher not in TEACHERS:
-        raise ValueError(f"unknown teacher {teacher!r}; known: {', '.join(TEACHERS)}")
+        raise ParameterError(f"unknown teacher {teacher!r}; known: {', '.join(TEACHERS)}")
     program = "festival" if teacher == "slt" else "flite"
     if shutil.which(program) is None:
-        raise RuntimeError(f"the teacher {teacher!r} needs the program {program!r}: {_REMEDY[program]}")
+        raise MissingDependencyError(f"the teacher {teacher!r} needs the program {program!r}: {_REMEDY[program]}")
     return _festival(texts) if teacher == "slt" else _flite(teacher, texts)
 
 
@@ -73,7 +78,7 @@ def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
         lines = ["(voice_cmu_us_slt_arctic_hts)"]
         for i, text in enumerate(texts):
             lines.append(f"(set! utt (utt.synth (Utterance Text {_quote(text)})))")
-            lines.append(f"(utt.save.wave utt \"{root}/{i}.wav\" 'riff)")
+            lines.append(f'(utt.save.wave utt "{root}/{i}.wav" \'riff)')
             lines.append(f'(utt.save.segs utt "{root}/{i}.seg")')
             lines.append(f'(utt.save.words utt "{root}/{i}.word")')
         script = root / "batch.scm"

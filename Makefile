@@ -1,0 +1,50 @@
+# Everything happens in .venv, which is made on first use and brought up to date whenever
+# pyproject.toml or constraints.txt change.  No root, no system package: Python >= 3.10 and pip suffice.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+TEXT ?= Hello! This voice comes with the package.
+OUT ?= out.wav
+ARGS ?=
+
+# The shell gets the text through the environment, so that quotes and dollar signs stay what they are.
+export COSY_SAY_TEXT := $(value TEXT)
+
+.DEFAULT_GOAL := help
+.PHONY: help say test check format clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+say: $(VENV)/.stamp-run  ## Speak: make say TEXT="Good morning." OUT=out.wav
+	@$(BIN)/cosy say --out "$(OUT)" -- "$$COSY_SAY_TEXT"
+
+test: $(VENV)/.stamp-dev  ## Run the tests: make test ARGS="tests/audio -k resample"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.stamp-dev  ## Lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.stamp-dev  ## Apply the formatter and the safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove the environment and all caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp-run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-run
+	$(PIP) -e ".[dev,eval,train]"
+	@touch $@

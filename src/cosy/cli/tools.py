@@ -1,0 +1,53 @@
+"""What commands need from outside the command line.  Tests hand in their own: `runner.invoke(app, ..., obj=Tools(...))`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cosy.api import Cosy
+    from cosy.cli.play import Playing
+    from cosy.voices.store import VoiceLibrary
+
+
+def load(model: Path | None = None, **options: Any) -> Cosy:
+    """A model that is ready to speak; arguments and errors as in `Cosy.load`."""
+    from cosy.api import Cosy
+
+    return Cosy.load(model, **options)
+
+
+def find_model(model: Path | None = None) -> Path:
+    """The directory asked for, else the one COSY_MODEL names, else the one that comes with the package."""
+    from cosy.api import BUNDLED_MODEL
+
+    named = os.environ.get("COSY_MODEL")
+    return model or (Path(named).expanduser() if named else BUNDLED_MODEL)
+
+
+def open_voices(model: Path | None, folder: Path | None) -> VoiceLibrary:
+    """The voices of a model and of a folder; no network is loaded.  Raises CheckpointError without a model."""
+    from cosy.checkpoint.load import load_model
+    from cosy.voices.store import VoiceLibrary, VoiceStore
+
+    return VoiceLibrary(load_model(find_model(model), parts=()), VoiceStore(folder))
+
+
+def playing(rate_hz: int, gain_db: float) -> Playing:
+    """The sound card; see `cosy.cli.play`."""
+    from cosy.cli.play import playing
+
+    return playing(rate_hz, gain_db)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The composition root of the commands."""
+
+    load: Callable[..., Cosy] = load
+    open_voices: Callable[[Path | None, Path | None], VoiceLibrary] = open_voices
+    playing: Callable[[int, float], Playing] = playing

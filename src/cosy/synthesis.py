@@ -1,0 +1,250 @@
+"""One request on its way from text to audio: the plain path, one stream at a time, nothing scheduled.
+
+    text -> segments -> text ids -> [language model] -> speech tokens -> [flow] -> mel -> [vocoder] -> samples
+
+Every segment is an utterance of its own after the same prompt.  Randomness comes from the request's seed: the
+sampler's generator runs through all segments, and the vocoder's noise belongs to positions in the whole audio.
+So a request gives the same audio whether it is streamed or not.
+
+Gain, sample rate and format of a request are not looked at: they are the business of whoever sends the audio on.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+
+from cosy.audio.constants import SAMPLE_RATE_HZ
+from cosy.conditions import Conditions, conditions
+from cosy.errors import ParameterError, TextError
+from cosy.models.sampling import RasSampler, Sampler
+from cosy.models.speech_lm import SpeechTokens, generate, generate_bistream
+from cosy.timing import Stopwatch
+from cosy.token2wav import AudioStream, ExactStream, FinalChunk, FlowPrompt, in_pieces, seeded_noise
+from cosy.token2wav_official import OfficialStream
+from cosy.types import AudioChunk, FinishReason, Samples, SpeechRequest
+
+if TYPE_CHECKING:
+    from cosy.checkpoint.load import LoadedModel
+    from cosy.text.frontend import TextFrontend
+    from cosy.voices.voice import Voice
+
+Policy = Literal["exact", "official"]
+Item = TypeVar("Item")
+
+FADE_S = 0.005  # at both ends of a segment: speech there is silent but not zero, and a step would click
+SENTENCE_PAUSE_S = 0.2  # between segments, after what ends a sentence; at speed 1
+CLAUSE_PAUSE_S = 0.12  # after anything else
+SENTENCE_ENDS = "。．.!?！？…"
+CLOSERS = "\"'”’」』）)》】]"  # may follow what ends a sentence
+
+FADE = round(FADE_S * SAMPLE_RATE_HZ)  # samples
+RAMP: Samples = (0.5 - 0.5 * np.cos(np.pi * (np.arange(FADE) + 0.5) / FADE)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A stretch of text, and its place in the audio."""
+
+    index: int = 0
+    text: str = ""
+    start: int = 0  # sample
+    pause: int = 0  # samples of silence after it
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is fixed for all segments of a request."""
+
+    request: SpeechRequest
+    conditions: Conditions
+    prompt: FlowPrompt
+    seed: int
+    sampler: Sampler
+    clock: Stopwatch
+
+
+class Synthesizer:
+    """Speaks with a loaded model.  Holds nothing of any request; may be used by one thread at a time.
+
+    `policy` "official" cuts and joins as CosyVoice 2 does, to compare with: no pauses or fades between segments,
+    and audible cuts in a stream.  `final_chunk` "official" solves the end of an utterance, or without streaming
+    the whole of it, with full attention.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        policy: Policy = "exact",
+        final_chunk: FinalChunk = "streaming",
+        frontend: TextFrontend | None = None,
+    ) -> None:
+        for name, value, known in (
+            ("policy", policy, ("exact", "official")),
+            ("final_chunk", final_chunk, ("streaming", "official")),
+        ):
+            if value not in known:
+                raise ParameterError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        self.model, self.policy, self.final_chunk = model, policy, final_chunk
+        self._frontend = frontend
+
+    @cached_property
+    def frontend(self) -> TextFrontend:
+        """The text front end; made at its first use because its grammars take a while to load."""
+        if self._frontend is not None:
+            return self._frontend
+        from cosy.text.frontend import TextFrontend
+
+        return TextFrontend(self.model.text_tokenizer)
+
+    def speak(self, request: SpeechRequest, voice: Voice) -> Iterator[AudioChunk]:
+        """Audio of a request whose text is a string: piece by piece, or with `stream` off one chunk per segment.
+
+        Raises InputError, before anything is computed, for a text, mode or voice that do not go together.
+        The last chunk of a segment has a finish reason, and in its details the numbers of tokens and warnings.
+        """
+        if not isinstance(request.text, str):
+            raise ParameterError("a text that arrives in pieces goes to speak_pieces")
+        job = self._job(request, voice)
+        with job.clock.stage("text"):
+            texts = self.frontend.segments(request.text, language=request.language, normalise=request.normalise)
+        if not texts:
+            raise TextError("there is nothing to speak: the text has no letter, digit or other readable sign")
+        return self._speak(job, texts)
+
+    def speak_pieces(self, pieces: Iterable[str], request: SpeechRequest, voice: Voice) -> Iterator[AudioChunk]:
+        """Speak while the text still arrives; `request.text` is ignored.
+
+        The whole text is one segment and is not normalised.  Between pieces the caller's iterator is waited for;
+        timings count that as the language model's.  Raises as `speak`, and TextError at the end of an empty text.
+        """
+        return self._speak_pieces(self._job(request, voice), pieces)
+
+    def _job(self, request: SpeechRequest, voice: Voice) -> _Job:
+        if self.policy == "official" and request.stream and request.speed != 1.0:
+            raise ParameterError("the official policy cannot change the speed of a stream; switch streaming off")
+        seed = secrets.randbits(32) if request.seed is None else request.seed
+        sampler = RasSampler(request.sampling, torch.Generator().manual_seed(seed))
+        prepared = conditions(voice, self.model.text_tokenizer, request.mode, request.instruction)
+        prompt = FlowPrompt(*(tensor.to(self.model.device) for tensor in prepared.flow))
+        return _Job(request, prepared, prompt, seed, sampler, Stopwatch())
+
+    @torch.inference_mode()
+    def _speak(self, job: _Job, texts: Sequence[str]) -> Iterator[AudioChunk]:
+        given, start = job.conditions, 0
+        for index, text in enumerate(texts):
+            ids = self.model.text_tokenizer.encode(text)
+            tokens = generate(self.model.llm, ids, given.prompt_text, given.prompt_speech, sampler=job.sampler)
+            pause = self._pause(text, job.request.speed) if index + 1 < len(texts) else 0
+            start = yield from self._utter(job, _Segment(index, text, start, pause), tokens, ids.__len__)
+
+    @torch.inference_mode()
+    def _speak_pieces(self, job: _Job, pieces: Iterable[str]) -> Iterator[AudioChunk]:
+        given, ids = job.conditions, _Counted(self.model.text_tokenizer.encode_stream(pieces))
+        tokens = generate_bistream(self.model.llm, ids, given.prompt_text, given.prompt_speech, sampler=job.sampler)
+        for chunk in self._utter(job, _Segment(), tokens, lambda: ids.count):
+            if chunk.finish_reason and not ids.count:
+                raise TextError("there is nothing to speak: the text is empty")
+            yield chunk
+
+    def _utter(
+        self, job: _Job, segment: _Segment, tokens: SpeechTokens, text_tokens: Callable[[], int]
+    ) -> Generator[AudioChunk, None, int]:
+        """Audio of one segment; returns the sample at which the next one starts."""
+        spoken = _Counted(job.clock.timed("lm", tokens))
+        stream, position = self._stream(job, segment.start), segment.start
+        for piece in in_pieces(spoken, stream, at_once=not job.request.stream):
+            samples: Samples = np.array(piece.samples.float().cpu())
+            if self.policy == "exact":
+                samples = _joinable(samples, position == segment.start, segment.pause if piece.final else None)
+            if not len(samples) and not piece.final:
+                continue
+            details: dict[str, Any] = {"seed": job.seed, "mode": job.conditions.mode.value}
+            if piece.final:
+                details |= {"text_tokens": text_tokens(), "speech_tokens": spoken.count, "warnings": _warnings(spoken)}
+            yield AudioChunk(
+                samples=samples,
+                rate_hz=self.model.config.sample_rate,
+                offset_samples=position,
+                segment=segment.index,
+                text=segment.text if position == segment.start else "",
+                finish_reason=spoken.result if piece.final else None,
+                timings_s=job.clock.take(),
+                details=details,
+            )
+            position += len(samples)
+        return position
+
+    def _stream(self, job: _Job, start: int) -> AudioStream:
+        """The way to audio of a segment that starts at sample `start`."""
+        flow, vocoder = self.model.flow, self.model.hift
+        noise = seeded_noise(job.seed, vocoder.m_source.harmonics, start)
+        if self.policy == "official":
+            return OfficialStream(flow, vocoder, job.prompt, noise, speed=job.request.speed, clock=job.clock)
+        return ExactStream(
+            flow,
+            vocoder,
+            job.prompt,
+            noise,
+            speed=job.request.speed,
+            final_chunk=self.final_chunk,
+            clock=job.clock,
+        )
+
+    def _pause(self, text: str, speed: float) -> int:
+        """Samples of silence after a segment."""
+        if self.policy == "official":
+            return 0
+        return round(pause_after(text) / speed * self.model.config.sample_rate)
+
+
+class _Counted(Generic[Item]):
+    """Items of a generator, their number so far, and what it returned in the end."""
+
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items = items
+        self.count = 0
+        self.result: Any = None
+
+    def __iter__(self) -> Iterator[Item]:
+        while True:
+            try:
+                item = next(self._items)
+            except StopIteration as end:
+                self.result = end.value
+                return
+            self.count += 1
+            yield item
+
+
+def _warnings(spoken: _Counted[int]) -> list[str]:
+    if not spoken.count:
+        return ["the model said nothing for this text"]
+    if spoken.result is FinishReason.LENGTH:
+        return [f"cut off at the length limit after {spoken.count} speech tokens"]
+    return []
+
+
+def pause_after(text: str) -> float:
+    """Seconds of silence that sound natural after a segment of text."""
+    ends_sentence = text.rstrip().rstrip(CLOSERS).endswith(tuple(SENTENCE_ENDS))
+    return SENTENCE_PAUSE_S if ends_sentence else CLAUSE_PAUSE_S
+
+
+def _joinable(samples: Samples, first: bool, pause: int | None) -> Samples:
+    """A piece of a segment with soft ends: faded in if `first`, faded out and followed by silence if last."""
+    size = min(len(RAMP), len(samples))
+    if first and size:
+        samples[:size] *= RAMP[:size]
+    if pause is None:
+        return samples
+    if size:
+        samples[-size:] *= RAMP[:size][::-1]
+    return np.concatenate([samples, np.zeros(pause, dtype=np.float32)])

@@ -1,0 +1,217 @@
+"""From speech tokens to audio, so that how a stream is cut cannot be heard.
+
+The flow runs under chunk masks to the end, a mel frame is used once its block is complete, and samples are handed
+out once no later frame can change them.  Phases and noise belong to positions in the utterance.  So the pieces of
+a stream join to exactly what one pass over the whole utterance gives (up to rounding of the arithmetic).
+
+Every cut computes the past again: simple, and the measure of faster ways.  The behaviour of CosyVoice 2 itself
+is in `token2wav_official`.
+
+Letters: P prompt tokens, T mel frames, N samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from cosy.audio.constants import FRAMES_PER_TOKEN, HOP_SAMPLES
+from cosy.models.flow import Flow
+from cosy.models.vocoder import Vocoder, harmonic_noise
+from cosy.streaming_plan import LOOK_AHEAD, complete, cuts, released
+from cosy.timing import Stopwatch
+
+FinalChunk = Literal["streaming", "official"]
+"""Attention of the last flow call: chunk masks like all calls before it, or the whole utterance at once."""
+
+Noise = Callable[[int, int], Tensor]
+"""(first sample of the utterance, number of samples) -> standard normal noise (1, samples, harmonics)."""
+
+SILENT_TOKENS = frozenset({1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323})  # silence and breath, CosyVoice 3
+
+
+class FlowPrompt(NamedTuple):
+    """What conditions the flow."""
+
+    tokens: Tensor  # (1, P) int64
+    mel: Tensor  # (1, 2P, 80)
+    embedding: Tensor  # (1, 192)
+
+
+class AudioStream(Protocol):
+    """One utterance on its way from tokens to samples."""
+
+    def cuts(self) -> Iterator[int]:
+        """Numbers of tokens after which a piece of audio is worth making, without the look-ahead."""
+        ...
+
+    def push(self, tokens: Sequence[int]) -> Tensor:
+        """Take further tokens; the samples (n,) that are final now, possibly none."""
+        ...
+
+    def finish(self, tokens: Sequence[int] = ()) -> Tensor:
+        """Take the last tokens; the remaining samples (n,)."""
+        ...
+
+
+def seeded_noise(seed: int, harmonics: int, start_sample: int = 0) -> Noise:
+    """Noise that a seed and the position in the request determine; the utterance begins at `start_sample`."""
+    return lambda first, samples: harmonic_noise(seed, start_sample + first, samples, harmonics)
+
+
+class Piece(NamedTuple):
+    """Some audio of an utterance."""
+
+    samples: Tensor  # (n,)
+    final: bool
+
+
+def in_pieces(tokens: Iterable[int], stream: AudioStream, at_once: bool = False) -> Iterator[Piece]:
+    """Audio of a token stream, each piece as soon as its tokens are there; `at_once`: all of it at the end."""
+    piece: list[int] = []
+    plan = stream.cuts()
+    needed = next(plan) + LOOK_AHEAD
+    for known, token in enumerate(tokens, 1):
+        piece.append(token)
+        if known == needed and not at_once:
+            yield Piece(stream.push(piece), final=False)
+            piece, needed = [], next(plan) + LOOK_AHEAD
+    yield Piece(stream.finish(piece), final=True)
+
+
+class ExactStream:
+    """The default way from tokens to samples; `finish` alone is the one-shot computation."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        vocoder: Vocoder,
+        prompt: FlowPrompt,
+        noise: Noise,
+        *,
+        speed: float = 1.0,
+        final_chunk: FinalChunk = "streaming",
+        clock: Stopwatch | None = None,
+    ) -> None:
+        self.mels = MelStream(flow, prompt, final_chunk)
+        self.waves = WaveStream(vocoder, noise, speed)
+        self.clock = clock or Stopwatch()
+
+    def cuts(self) -> Iterator[int]:
+        return cuts(self.mels.prompt.tokens.shape[1])
+
+    def push(self, tokens: Sequence[int]) -> Tensor:
+        with self.clock.stage("flow"):
+            mel = self.mels.push(tokens)
+        with self.clock.stage("vocoder"):
+            return self.waves.push(mel)
+
+    def finish(self, tokens: Sequence[int] = ()) -> Tensor:
+        with self.clock.stage("flow"):
+            mel = self.mels.finish(tokens)
+        with self.clock.stage("vocoder"):
+            return self.waves.push(mel, final=True)
+
+
+class MelStream:
+    """Tokens to mel frames (1, 80, T), each handed out once, when its block of the flow is complete."""
+
+    def __init__(self, flow: Flow, prompt: FlowPrompt, final_chunk: FinalChunk = "streaming") -> None:
+        self.flow, self.prompt, self.final_chunk = flow, prompt, final_chunk
+        self.tokens: list[int] = []
+        self.done = 0  # tokens whose frames were handed out
+
+    def push(self, tokens: Sequence[int]) -> Tensor:
+        self.tokens += tokens
+        size = self.flow.config.encoder.static_chunk_size
+        cut = complete(self.prompt.tokens.shape[1], len(self.tokens), size, self.flow.config.pre_lookahead_len)
+        if cut <= self.done:
+            return self._no_frames()
+        known = self.tokens[: cut + self.flow.config.pre_lookahead_len]
+        return self._from_done(solve(self.flow, known, self.prompt, streaming=True, final=False), cut)
+
+    def finish(self, tokens: Sequence[int] = ()) -> Tensor:
+        self.tokens += tokens
+        if not self.tokens:
+            return self._no_frames()
+        streaming = self.final_chunk == "streaming"
+        return self._from_done(solve(self.flow, self.tokens, self.prompt, streaming=streaming), len(self.tokens))
+
+    def _from_done(self, mel: Tensor, cut: int) -> Tensor:
+        fresh, self.done = mel[:, :, FRAMES_PER_TOKEN * self.done :], cut
+        return fresh
+
+    def _no_frames(self) -> Tensor:
+        return torch.zeros(1, self.flow.config.output_size, 0, device=self.prompt.mel.device)
+
+
+def solve(flow: Flow, tokens: Sequence[int], prompt: FlowPrompt, *, streaming: bool, final: bool = True) -> Tensor:
+    """Mel (1, 80, T) of tokens after a prompt; unless `final`, the last three tokens only tell what follows."""
+    device = prompt.tokens.device
+    generated = torch.tensor([list(tokens)], dtype=torch.int64, device=device)
+    return flow.inference(generated, prompt.tokens, prompt.mel, prompt.embedding, streaming=streaming, finalize=final)
+
+
+class WaveStream:
+    """Mel frames to samples, for any way the frames are cut."""
+
+    def __init__(self, vocoder: Vocoder, noise: Noise, speed: float = 1.0) -> None:
+        self.vocoder, self.noise, self.speed = vocoder, noise, speed
+        self.mel: Tensor | None = None  # all frames so far, before the change of speed
+        self.done = 0  # samples handed out
+
+    def push(self, mel: Tensor, final: bool = False) -> Tensor:
+        """Take mel frames (1, 80, any number); the samples (n,) that no later frame can change, at the end all."""
+        self.mel = mel if self.mel is None else torch.cat([self.mel, mel], 2)
+        played = at_speed(self.mel, self.speed, final)
+        end = played.shape[2] * HOP_SAMPLES if final else released(played.shape[2])
+        if end <= self.done:
+            return torch.zeros(0, device=mel.device)
+        wave = vocode(self.vocoder, played, self.noise)
+        fresh, self.done = wave[self.done : end], end
+        return fresh
+
+
+def vocode(vocoder: Vocoder, mel: Tensor, noise: Noise) -> Tensor:
+    """Mel (1, 80, T) of an utterance from its start -> samples (480 T,)."""
+    wave: Tensor = vocoder(mel, noise(0, mel.shape[2] * HOP_SAMPLES))[0]
+    return wave[0]
+
+
+def at_speed(mel: Tensor, speed: float, final: bool = True) -> Tensor:
+    """Mel (1, 80, T) of an utterance from its start, played `speed` times as fast with the same pitch.
+
+    Frame j stands at position (j + 1/2) speed - 1/2 of the original, between two frames of it.  Of a mel that
+    goes on (not `final`), only the frames that will not change; of the whole, T / speed frames.
+    """
+    if speed == 1.0:
+        return mel
+    frames = mel.shape[2]
+    count = int(frames / speed)
+    if not final:  # a frame needs the original one after it
+        count = min(count, max(0, -int(-((frames - 0.5) / speed - 0.5) // 1)))
+    positions = (torch.arange(count, dtype=torch.float64, device=mel.device) + 0.5) * speed - 0.5
+    return interpolate(mel, positions)
+
+
+def interpolate(mel: Tensor, positions: Tensor) -> Tensor:
+    """Mel (1, 80, T) at fractional frame positions (n,), held at both ends -> (1, 80, n)."""
+    last = mel.shape[2] - 1
+    positions = positions.clamp(0, max(last, 0))
+    left = positions.long()
+    share = (positions - left).to(mel.dtype)
+    return torch.lerp(mel[:, :, left], mel[:, :, (left + 1).clamp(max=last)], share)
+
+
+def without_long_silences(
+    tokens: Iterable[int], silent: frozenset[int] = SILENT_TOKENS, most: int = 5
+) -> Iterator[int]:
+    """Drop silent tokens beyond `most` in a row, as CosyVoice 3 does between language model and flow."""
+    run = 0
+    for token in tokens:
+        run = run + 1 if token in silent else 0
+        if run <= most:
+            yield token

@@ -1,0 +1,125 @@
+"""With fake systems and, where festival is installed, with a real voice."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from cosy.cli.evaluate import eval_app
+from cosy.errors import MissingFileError
+from cosy.eval.intelligibility import Row, acceptance_sentences, chance_row, compare, evaluate, noise_row
+from cosy.eval.quality import Mos
+from cosy.eval.report import as_data, markdown
+from cosy.eval.sentences import slot_sentences
+from cosy.eval.wer import word_error_rate
+
+JUDGES = ("pocketsphinx", "speechmos", "pyworld")
+needs_judges = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, JUDGES)), reason="the eval extra is not installed"
+)
+RATE_HZ = 16_000
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(int(seconds * RATE_HZ)).astype(np.float32)
+
+
+def heard_row(*pairs: tuple[str, str]) -> Row:
+    return Row("fake", len(pairs), 2.0, {"slot": word_error_rate(pairs)}, heard={"slot": list(pairs)})
+
+
+def test_a_smaller_count_is_a_prefix_so_that_recordings_keep_their_index() -> None:
+    assert acceptance_sentences(40)[:25] == acceptance_sentences(5)
+
+
+def test_chance_is_measured_on_the_wrong_sentences() -> None:
+    row = chance_row(heard_row(("a b", "a b"), ("c d", "c d")))
+    assert row.wer["slot"].rate == 1.0
+    assert row.note == "hearings of 'fake', every wrong sentence"
+
+
+@needs_judges
+def test_noise_is_not_speech() -> None:
+    waves = [(sentence, noise(1.5, i)) for i, sentence in enumerate(slot_sentences(2))]
+    row = noise_row(waves, RATE_HZ, searches=("slot",))
+    assert row.wer["slot"].rate > 0.6
+    assert row.mos is not None
+    assert row.mos.overall < 1.3
+
+
+@needs_judges
+def test_the_searches_share_the_sentences_by_their_form() -> None:
+    sentences = (acceptance_sentences(1)[0], acceptance_sentences(1)[-1])
+    row = evaluate("noise", [(s, noise(1.0, 1)) for s in sentences], RATE_HZ, mos_clips=0)
+    assert {search: len(pairs) for search, pairs in row.heard.items()} == {"slot": 1, "loop": 1, "free": 1}
+    assert row.heard["free"][0][1] == sentences[0]
+    assert row.mos is None
+
+
+def test_an_evaluation_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no recordings"):
+        evaluate("nothing", [], RATE_HZ)
+
+
+def test_the_table_shows_a_dash_where_nothing_was_measured() -> None:
+    row = Row("mine", 2, 3.4, heard_row(("a b", "a b"), ("c x", "c d")).wer, Mos(2.5, 3.0), None, "a note")
+    assert markdown([row]).splitlines()[2:] == [
+        "| mine | 25.0 ± 25.0 | - | - | 2.50 / 3.00 | - | 2 | 3 |",
+        "",
+        "- mine: a note",
+    ]
+
+
+def test_the_data_holds_every_hearing_and_survives_json() -> None:
+    (data,) = json.loads(json.dumps(as_data([heard_row(("a", "a b"))])))
+    assert data["wer"]["slot"] == {"rate": 0.5, "errors": 1, "words": 2, "standard_error": None}
+    assert data["heard"]["slot"] == [{"heard": "a", "expected": "a b"}]
+
+
+def test_a_teacher_folder_must_be_complete(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "0.wav", np.zeros(100), RATE_HZ)
+    result = CliRunner().invoke(eval_app, ["intelligibility", "--teacher-dir", str(tmp_path), "--count", "2"])
+    assert isinstance(result.exception, MissingFileError)
+    assert "1.wav is absent: the teacher folder needs 0.wav to 21.wav" in str(result.exception)
+
+
+class Parrot:
+    """Says what the teacher said, whatever it is asked for: a system as good as its teacher."""
+
+    def __init__(self, sentences: tuple[str, ...], sounds: list[tuple[np.ndarray, int]]) -> None:
+        self._sounds = dict(zip(sentences, sounds, strict=True))
+
+    def text_to_wave(self, sentence: str, seed: int) -> tuple[np.ndarray, int]:
+        return self._sounds[sentence]
+
+    def copy_synthesis(self, wave: np.ndarray, rate_hz: int) -> tuple[np.ndarray, int]:
+        return wave, rate_hz
+
+    def resynthesise(self, wave: np.ndarray, rate_hz: int) -> tuple[np.ndarray, int]:
+        return wave, rate_hz
+
+
+@pytest.mark.slow
+@needs_judges
+@pytest.mark.skipif(shutil.which("festival") is None, reason="festival is not installed")
+def test_a_real_voice_is_understood_and_beats_its_measured_chance() -> None:
+    from cosy.train.data.teachers import synthesise
+
+    sentences = acceptance_sentences(6)
+    sounds = [(u.audio, u.rate_hz) for u in synthesise("slt", sentences)]
+    teacher, vocoder, codes, text, chance, white = compare(Parrot(sentences, sounds), 6, sounds)
+    assert teacher.wer["slot"].rate <= 0.05
+    assert teacher.wer["loop"].rate <= 0.15
+    assert text.wer == codes.wer == vocoder.wer == teacher.wer
+    assert vocoder.f0_correlation == pytest.approx(1.0)
+    assert 0.5 < chance.wer["slot"].rate < 0.85
+    assert white.wer["slot"].rate > 0.6
+    assert teacher.mos is not None
+    assert teacher.mos.overall > 2.6
