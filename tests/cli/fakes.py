@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from cosy.cli.app import app
 from cosy.cli.tools import Tools
 from cosy.errors import VoiceError
-from cosy.types import AudioChunk, FinishReason, Samples
+from cosy.types import AudioChunk, FinishReason, Samples, Sampling
 
 RATE_HZ = 24_000
 CHUNK = RATE_HZ // 4
@@ -27,12 +27,15 @@ class FakeCosy:
     """Records what it is asked for; `fails` is raised after the first chunk."""
 
     fails: BaseException | None = None
-    finish_reason: FinishReason = FinishReason.STOP
     warnings: tuple[str, ...] = ()
     rate_hz: int = RATE_HZ
     loaded: list[tuple[Any, dict[str, Any]]] = field(default_factory=list)
     asked: list[tuple[list[str], Any, dict[str, Any]]] = field(default_factory=list)
     heard: list[Samples] = field(default_factory=list)  # by the sound card
+
+    @property
+    def model(self) -> Any:
+        return SimpleNamespace(config=SimpleNamespace(llm=SimpleNamespace(sampling=Sampling(window=7))))
 
     def load(self, model: Path | None = None, **options: Any) -> FakeCosy:
         self.loaded.append((model, options))
@@ -56,9 +59,13 @@ class FakeCosy:
                 offset_samples=index * CHUNK,
                 segment=segment,
                 text="" if place else sentences[segment],
-                finish_reason=self.finish_reason if last else None,
-                details={"seed": seed},
+                finish_reason=FinishReason.STOP if last else None,
+                timings_s={"lm": 0.5},
+                details={"seed": seed} | (self._ending() if last else {}),
             )
+
+    def _ending(self) -> dict[str, Any]:
+        return {"text_tokens": 5, "speech_tokens": 25, "warnings": list(self.warnings)}
 
     def add_voice(self, name: str, recording: Path, transcript: str = "", **options: Any) -> Any:
         from cosy.voices.voice import VoiceInfo  # brings torch, which most tests do without

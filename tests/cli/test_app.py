@@ -21,7 +21,7 @@ HEAVY = {"torch", "numpy", "onnxruntime", "av", "soundfile", "soxr", "wetext", "
 ROOT = Path(__file__).parents[2]
 SLOW_SPEAKER = """
 import time
-from cosy.cli.app import app
+from cosy.cli.app import main
 from tests.cli.fakes import FakeCosy
 
 class Slow(FakeCosy):
@@ -30,7 +30,7 @@ class Slow(FakeCosy):
             yield chunk
             time.sleep({pause})
 
-app(obj=Slow().tools)
+main(Slow().tools)
 """
 
 
@@ -111,16 +111,19 @@ def test_a_reader_that_leaves_ends_the_speech_quietly() -> None:
     assert stderr == b""
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
-def test_ctrl_c_leaves_no_half_file(tmp_path: Path) -> None:
-    with program(SLOW_SPEAKER.format(pause=1), "say", "One. Two. Three.", "-o", tmp_path / "a.wav", "--stream") as process:
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_being_interrupted_leaves_no_half_file(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    with program(
+        SLOW_SPEAKER.format(pause=1), "say", "One. Two. Three.", "-o", tmp_path / "a.wav", "--stream"
+    ) as process:
         until = time.monotonic() + 60
         while not any(path.stat().st_size > 100 for path in tmp_path.iterdir()):
             assert time.monotonic() < until
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert b"Traceback" not in stderr
     assert list(tmp_path.iterdir()) == []
 

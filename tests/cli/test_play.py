@@ -52,10 +52,15 @@ def test_chunks_sound_in_order_while_the_next_are_made() -> None:
 
 def test_an_interruption_silences_the_device_at_once() -> None:
     device = Loudspeaker()
-    with pytest.raises(KeyboardInterrupt), playing(24_000, open_device=lambda rate_hz: device) as push:
-        push(np.zeros(4, dtype=np.float32))
-        push(np.zeros(4, dtype=np.float32))
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with playing(24_000, open_device=lambda rate_hz: device) as push:
+            push(np.zeros(4, dtype=np.float32))
+            push(np.zeros(4, dtype=np.float32))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert device.events == ["abort", "close"]
     assert len(device.heard) <= 1
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import threading
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 import soundfile
 
 from cosy.audio.io import load_audio
-from cosy.cli.say import FinalChunk, ModeName
+from cosy.cli.say import FinalChunk, ModeName, _arriving
 from cosy.errors import AbortedError, CheckpointError, EngineError, MissingDependencyError
-from cosy.types import FinishReason, Mode
+from cosy.types import Mode, Sampling
 from tests.cli.fakes import CHUNK, RATE_HZ, FakeCosy, run, tone
 
 
@@ -95,7 +96,7 @@ def test_options_reach_the_model() -> None:
     assert asked["prompt"] == Path("ref.wav")
     assert (asked["prompt_text"], asked["instruction"], asked["mode"]) == ("hi", "softly", "instruct")
     assert (asked["language"], asked["speed"], asked["normalise"]) == ("en", 1.5, False)
-    assert (asked["sampling"].top_p, asked["sampling"].top_k) == (0.5, 9)
+    assert asked["sampling"] == Sampling(top_p=0.5, top_k=9, window=7)  # the rest is the model's
 
 
 def test_text_comes_from_a_file_or_standard_input() -> None:
@@ -103,18 +104,37 @@ def test_text_comes_from_a_file_or_standard_input() -> None:
     Path("text.txt").write_text("\ufeffFrom a file.", encoding="utf-8")
     assert run("say", "--file", "text.txt", cosy=cosy).exit_code == 0
     assert run("say", "-", input="Grüße. Two.\n", cosy=cosy).exit_code == 0
-    assert run("say", "-", "--stream", input="One.\nTwo.\n", cosy=cosy).exit_code == 0
-    assert [pieces for pieces, *_ in cosy.asked] == [["From a file."], ["Grüße. Two.\n"], ["One.\n", "Two.\n"]]
+    assert run("say", "-", "--live", input="One.\nTwo.\n", cosy=cosy).exit_code == 0
+    assert [pieces for pieces, *_ in cosy.asked] == [["From a file."], ["Grüße. Two.\n"], ["One.\nTwo.\n"]]
+    assert [options["whole_segments"] for *_, options in cosy.asked] == [True, True, False]
+
+
+def test_arriving_text_is_handed_on_at_once_but_never_half_a_character() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, theirs.makefile("rb") as source:
+        pieces = _arriving(source)
+        ours.sendall("Grü".encode()[:-1])
+        assert next(pieces) == "Gr"
+        ours.sendall("üße".encode()[1:])
+        assert next(pieces) == "üße"
+        ours.shutdown(socket.SHUT_WR)
+        assert list(pieces) == []
 
 
 def test_json_tells_all_about_the_speech() -> None:
     result = run("say", "One. Two.", "--json", "--sample-rate", "8000")
     told = json.loads(result.stdout)
     assert (told["file"], told["seconds"], told["rate_hz"], told["seed"]) == ("out.wav", 2.0, 8000, 7)
-    assert told["segments"] == [
-        {"text": "One", "start_s": 0.0, "end_s": 1.0, "finish_reason": "stop"},
-        {"text": "Two", "start_s": 1.0, "end_s": 2.0, "finish_reason": "stop"},
-    ]
+    assert told["segments"][1] == {
+        "text": "Two",
+        "start_s": 1.0,
+        "end_s": 2.0,
+        "finish_reason": "stop",
+        "text_tokens": 5,
+        "speech_tokens": 25,
+        "warnings": [],
+    }
+    assert told["timings_s"] == {"lm": 4.0}
     assert told["finish_reasons"] == ["stop", "stop"]
     assert told["first_audio_ms"] >= 0
     assert told["real_time_factor"] > 0
@@ -125,9 +145,9 @@ def test_quiet_leaves_only_the_result() -> None:
     assert (result.stdout, result.stderr) == ("out.wav\n", "")
 
 
-def test_a_segment_cut_off_at_the_limit_is_told() -> None:
-    result = run("say", "Hello.", cosy=FakeCosy(finish_reason=FinishReason.LENGTH))
-    assert "cut off at the length limit: 'Hello'" in result.stderr
+def test_warnings_of_a_segment_are_told() -> None:
+    result = run("say", "Hello.", cosy=FakeCosy(warnings=("cut off at the length limit",)))
+    assert "warning: cut off at the length limit: 'Hello'\n" in result.stderr
 
 
 def test_playing_writes_no_file_unless_asked() -> None:
@@ -160,6 +180,7 @@ def test_playing_writes_no_file_unless_asked() -> None:
         (["Hi.", "--prompt-text", "x"], "name the recording, too"),
         (["Hi.", "--voice", "a", "--prompt", "text"], "--voice and --prompt exclude each other"),
         (["Hi.", "--file", "text"], "give either TEXT, or --file"),
+        (["Hi.", "--live"], "--live reads standard input"),
         ([], "give either TEXT, or --file"),
         ([""], "the text is empty"),
         ([" \n"], "the text is empty"),

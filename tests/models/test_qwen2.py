@@ -5,7 +5,7 @@ import torch
 
 from cosy.config import Qwen2Config
 from cosy.errors import ParameterError
-from cosy.models.qwen2 import Qwen2
+from cosy.models.qwen2 import Qwen2, rotate
 
 CONFIG = Qwen2Config(
     vocab_size=20,
@@ -96,16 +96,10 @@ def test_asking_for_attention_changes_nothing_and_gives_causal_probabilities(mod
     assert (attention[1].triu(1) == 0).all()
 
 
-def test_attention_depends_on_distance_not_on_place(model: Qwen2) -> None:
-    """Rotary positions are relative: leading rows that nothing attends to would shift everything alike."""
-    config = CONFIG
-    x = embeddings(1, 3)
-    q = x.view(1, 3, config.num_attention_heads, config.head_dim)
-    from cosy.models.qwen2 import rotate
-
-    near = rotate(q, model.cos[:3], model.sin[:3])
-    far = rotate(q, model.cos[40:43], model.sin[40:43])
-    products = [torch.einsum("bqhd,bkhd->bhqk", r, r) for r in (near, far)]
+def test_rotation_makes_products_depend_on_distance_alone(model: Qwen2) -> None:
+    q = embeddings(1, 3).view(1, 3, CONFIG.num_attention_heads, CONFIG.head_dim)
+    turned = [rotate(q, model.cos[i : i + 3], model.sin[i : i + 3]) for i in (0, 40)]
+    products = [torch.einsum("bqhd,bkhd->bhqk", r, r) for r in turned]
     torch.testing.assert_close(*products, atol=1e-4, rtol=1e-4)
 
 

@@ -115,6 +115,7 @@ def pull(
 
 def resolve(name: str, source: str) -> tuple[str, dict[str, str]]:
     """The repository of a model on a hub, and the checksums known beforehand."""
+    _check_source(source)
     if "cosyvoice3" in name.lower():
         raise ParameterError(f"{name} is a CosyVoice 3 model, which is not supported yet; use {OFFICIAL_MODEL}")
     if name in KNOWN_MODELS:
@@ -127,9 +128,13 @@ def resolve(name: str, source: str) -> tuple[str, dict[str, str]]:
 
 def connect(source: str) -> Hub:
     """The hub called `source`.  Raises MissingDependencyError if its library is not installed."""
+    _check_source(source)
+    return HUBS[source]()
+
+
+def _check_source(source: str) -> None:
     if source not in HUBS:
         raise ParameterError(f"unknown source {source!r}; known are {', '.join(HUBS)}")
-    return HUBS[source]()
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ when it runs.  Results go to standard output, everything else to standard error.
                   4    an optional package is missing
                   130  interrupted
                   141  whoever read the output has gone
+                  143  told to end
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -39,7 +41,7 @@ EXIT_STATUS: tuple[tuple[type[CosyError], int], ...] = (
     (MissingDependencyError, 4),
     (CosyError, 1),
 )
-INTERRUPTED, READER_GONE = 130, 141  # what a shell reports for SIGINT and SIGPIPE
+INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143  # what a shell reports for SIGINT, SIGPIPE and SIGTERM
 
 
 def exit_status(error: CosyError) -> int:
@@ -71,7 +73,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # plain help: quick, and the same in a terminal, in a pipe and in docs/cli.md
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(say)
 app.add_typer(voice_app, name="voice")
@@ -121,6 +122,7 @@ def _one_line(message: str) -> str:
     return re.sub(r"\s*\n\s*", " ", message.strip())
 
 
-def main() -> None:
+def main(tools: Tools | None = None) -> None:
     """The `cosy` program."""
-    app(prog_name="cosy")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # by an exception, so that half files are removed
+    app(prog_name="cosy", obj=tools)

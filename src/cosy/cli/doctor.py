@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cosy.errors import CosyError
+from cosy.errors import CheckpointError, CosyError
 
 NOT_READY = 3  # the exit status when `cosy say` would not work
 LOW_DISK_BYTES = 1e9
@@ -54,7 +54,11 @@ def doctor(
     voices: Annotated[Path | None, typer.Option(help="Folder of registered voices; by default COSY_VOICES.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Examine this installation: packages, processor, model, voices, formats.  Exit status 3 if 'cosy say' cannot work."""
+    """Examine this installation.
+
+    Packages, processor, model, voices, formats: what is here, what is missing, and what to do about it.
+    Exit status 3 if 'cosy say' cannot work.
+    """
     findings = examine(model, voices)
     ready = all(finding.status is not Status.PROBLEM for finding in findings)
     if as_json:
@@ -81,7 +85,9 @@ def examine(model: Path | None = None, voices: Path | None = None) -> list[Findi
         try:
             findings += check()
         except (CosyError, ImportError, OSError) as error:
-            findings.append(Finding(topic, f"cannot be examined: {error}", Status.PROBLEM, "pip install --upgrade cosy"))
+            findings.append(
+                Finding(topic, f"cannot be examined: {error}", Status.PROBLEM, "pip install --upgrade cosy")
+            )
     return findings
 
 
@@ -183,10 +189,14 @@ def _gpus() -> list[str]:
 
 
 def _model(directory: Path | None) -> Iterator[Finding]:
+    from cosy.api import find_model
     from cosy.checkpoint.check import check_directory
-    from cosy.cli.tools import find_model
 
-    path = find_model(directory)
+    try:
+        path = find_model(directory)
+    except CheckpointError as error:
+        yield Finding("model", str(error), Status.PROBLEM)
+        return
     report = check_directory(path)
     for problem in report.problems:
         yield Finding(f"model {problem.file}", problem.message, Status.NOTE, problem.remedy)

@@ -57,7 +57,9 @@ def open_sound_card(rate_hz: int) -> Device:
 
 
 @contextmanager
-def playing(rate_hz: int, gain_db: float = 0.0, open_device: Callable[[int], Device] = open_sound_card) -> Iterator[Push]:
+def playing(
+    rate_hz: int, gain_db: float = 0.0, open_device: Callable[[int], Device] = open_sound_card
+) -> Iterator[Push]:
     """Takes mono samples at `rate_hz` until the block ends, then waits until all have sounded.
 
     An error, also Ctrl-C while waiting, silences the device at once.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "out.wav"
 STANDARD_INPUT = "-"
+PIECE_BYTES = 4096  # most that is read at once from text that arrives
 
 
 class ModeName(str, Enum):
@@ -60,8 +62,9 @@ def say(
     format: Annotated[
         str | None, typer.Option(help="wav, pcm, flac, mp3, opus or aac; by default what the file's extension says.")
     ] = None,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Hand on audio as it is made, and read text from - line by line.")
+    stream: Annotated[bool, typer.Option("--stream", help="Hand on audio as it is made.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Speak while text still arrives on standard input; it is not normalised.")
     ] = False,
     play: Annotated[bool, typer.Option("--play", help="Play it while it is made; needs cosy[play].")] = False,
     voice: Annotated[str | None, typer.Option(help="Name of a voice; by default the model's first preset.")] = None,
@@ -75,8 +78,10 @@ def say(
     speed: Annotated[float, typer.Option(help="Tempo, 0.5 to 2; the pitch stays.")] = 1.0,
     gain: Annotated[float, typer.Option(help="Louder or softer, in dB, -40 to 20.")] = 0.0,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio.")] = None,
-    top_p: Annotated[float, typer.Option(help="Sampling: probability mass of the candidates.")] = 0.8,
-    top_k: Annotated[int, typer.Option(help="Sampling: most candidates.")] = 25,
+    top_p: Annotated[
+        float | None, typer.Option(help="Sampling: probability mass of the candidates; by default the model's.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sampling: most candidates; by default the model's.")] = None,
     normalise: Annotated[
         bool, typer.Option("--normalise/--no-normalise", help="Write out numbers and signs before speaking.")
     ] = True,
@@ -103,31 +108,33 @@ def say(
     from cosy.types import Sampling, SpeechRequest
 
     tools: Tools = ctx.obj
-    sampling = Sampling(top_p=top_p, top_k=top_k)
-    SpeechRequest("", speed=speed, gain_db=gain, seed=seed, sampling=sampling)  # refuses bad values before any work
+    sampling: dict[str, Any] = {
+        key: value for key, value in {"top_p": top_p, "top_k": top_k}.items() if value is not None
+    }
+    SpeechRequest("", speed=speed, gain_db=gain, seed=seed, sampling=Sampling(**sampling))  # refuses before any work
     _refuse_contradictions(voice, prompt, prompt_text)
     output = None
     if out is not None or not play:
         output = Output(out or DEFAULT_FILE, format, sample_rate, bit_rate, gain, stream)
         if as_json and output.to_standard_output:
             raise ParameterError("--json and --out - both want standard output; name a file")
-    words = _words(text, file, by_line=stream)
+    words = _words(text, file, live)
 
-    cosy = tools.load(
-        model, device=device, dtype=dtype and dtype.value, voices=voices, final_chunk=final_chunk.value
-    )
+    precision = None if dtype is None else dtype.value
+    cosy = tools.load(model, device=device, dtype=precision, voices=voices, final_chunk=final_chunk.value)
     chunks = cosy.stream(
         words,
         voice,
         prompt=prompt,
         prompt_text=prompt_text,
         instruction=instruct,
-        mode=mode and mode.value,
+        mode=None if mode is None else mode.value,
         language=language,
         speed=speed,
         seed=seed,
-        sampling=sampling,
+        sampling=replace(cosy.model.config.llm.sampling, **sampling),
         normalise=normalise,
+        whole_segments=not (stream or play or live),
     )
     speech = Measured(cosy.rate_hz)
     with ExitStack() as stack:
@@ -149,12 +156,14 @@ def _refuse_contradictions(voice: str | None, prompt: Path | None, prompt_text: 
         raise ParameterError("--prompt-text is what --prompt says; name the recording, too")
 
 
-def _words(text: str | None, file: Path | None, by_line: bool) -> str | Iterator[str]:
-    """The text, or its lines as they arrive on standard input.  Raises TextError, ParameterError."""
+def _words(text: str | None, file: Path | None, live: bool) -> str | Iterator[str]:
+    """The text, or if `live` its pieces as they arrive.  Raises TextError, ParameterError."""
     if (text is None) == (file is None):
         raise ParameterError("give either TEXT, or --file, or - for standard input")
-    if text == STANDARD_INPUT and by_line:
-        return _decoded_lines()
+    if live and text != STANDARD_INPUT:
+        raise ParameterError("--live reads standard input; give - as TEXT")
+    if live:
+        return _arriving(sys.stdin.buffer)
     if file is not None:
         text = _decode(file.read_bytes(), str(file))
     elif text == STANDARD_INPUT:
@@ -165,16 +174,22 @@ def _words(text: str | None, file: Path | None, by_line: bool) -> str | Iterator
     return text
 
 
-def _decoded_lines() -> Iterator[str]:
-    for line in sys.stdin.buffer:
-        yield _decode(line, "standard input")
-
-
 def _decode(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TextError(f"{name} is not UTF-8 text (byte {error.start}); convert it first") from error
+
+
+def _arriving(source: BinaryIO) -> Iterator[str]:
+    """Text as soon as it is there; a character cut in two waits for its rest."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        while data := source.read1(PIECE_BYTES):  # type: ignore[attr-defined]
+            yield decoder.decode(data)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise TextError("standard input is not UTF-8 text; convert it first") from error
 
 
 @dataclass
@@ -185,6 +200,9 @@ class Part:
     start_s: float
     end_s: float
     finish_reason: str = ""
+    text_tokens: int | None = None
+    speech_tokens: int | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -197,6 +215,7 @@ class Measured:
     computing_s: float = 0.0
     first_audio_s: float | None = None
     seed: int | None = None
+    timings_s: dict[str, float] = field(default_factory=dict)  # stage -> seconds of computing
 
     def measure(self, chunks: Iterable[AudioChunk]) -> Iterator[AudioChunk]:
         """Hand on the chunks, taking notes."""
@@ -216,6 +235,10 @@ class Measured:
         part.end_s = (chunk.offset_samples + len(chunk.samples)) / self.rate_hz
         if chunk.finish_reason:
             part.finish_reason = chunk.finish_reason.value
+            part.text_tokens, part.speech_tokens = (chunk.details.get(key) for key in ("text_tokens", "speech_tokens"))
+            part.warnings = list(chunk.details.get("warnings", ()))
+        for stage, seconds in chunk.timings_s.items():
+            self.timings_s[stage] = self.timings_s.get(stage, 0.0) + seconds
         self.samples += len(chunk.samples)
         self.seed = chunk.details.get("seed", self.seed)
 
@@ -250,6 +273,7 @@ class Measured:
             "seed": self.seed,
             "first_audio_ms": None if self.first_audio_s is None else round(1000 * self.first_audio_s, 3),
             "real_time_factor": self.real_time_factor,
+            "timings_s": self.timings_s,
             "finish_reasons": [part.finish_reason for part in self.parts.values()],
             "segments": [asdict(part) for part in self.parts.values()],
         }
@@ -278,9 +302,9 @@ def _progress(words: str | Iterator[str], quiet: bool) -> Iterator[Callable[[Mea
 def _report(speech: Measured, output: Output | None, as_json: bool, quiet: bool) -> None:
     file = None if output is None or output.to_standard_output else output.place
     if not quiet:
-        for number, part in enumerate(speech.parts.values(), 1):
-            if part.finish_reason == "length":
-                typer.echo(f"note: segment {number} was cut off at the length limit: {part.text!r}", err=True)
+        for part in speech.parts.values():
+            for warning in part.warnings:
+                typer.echo(f"warning: {warning}: {part.text!r}", err=True)
         typer.echo(speech.summary(), err=True)
     if as_json:
         rate_hz = (output and output.rate_hz) or speech.rate_hz

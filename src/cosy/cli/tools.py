@@ -1,8 +1,7 @@
-"""What commands need from outside the command line.  Tests hand in their own: `runner.invoke(app, ..., obj=Tools(...))`."""
+"""What commands need from outside the command line; tests hand in their own as the application's `obj`."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +20,9 @@ def load(model: Path | None = None, **options: Any) -> Cosy:
     return Cosy.load(model, **options)
 
 
-def find_model(model: Path | None = None) -> Path:
-    """The directory asked for, else the one COSY_MODEL names, else the one that comes with the package."""
-    from cosy.api import BUNDLED_MODEL
-
-    named = os.environ.get("COSY_MODEL")
-    return model or (Path(named).expanduser() if named else BUNDLED_MODEL)
-
-
 def open_voices(model: Path | None, folder: Path | None) -> VoiceLibrary:
     """The voices of a model and of a folder; no network is loaded.  Raises CheckpointError without a model."""
+    from cosy.api import find_model
     from cosy.checkpoint.load import load_model
     from cosy.voices.store import VoiceLibrary, VoiceStore
 

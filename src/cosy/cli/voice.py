@@ -28,9 +28,7 @@ Name = Annotated[str, typer.Argument(help="Name of a voice.")]
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="What to call the voice.")],
-    audio: Annotated[
-        Path, typer.Argument(help="A recording of one speaker, 3 to 30 s.", exists=True, dir_okay=False)
-    ],
+    audio: Annotated[Path, typer.Argument(help="A recording of one speaker, 3 to 30 s.", exists=True, dir_okay=False)],
     text: Annotated[str, typer.Option(help="What is said in the recording; the voice is closer with it.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Replace a voice of that name.")] = False,
     trim: Annotated[bool, typer.Option("--trim/--no-trim", help="Cut silence at both ends.")] = True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,12 @@ from cosy.text.tokenizer import TextTokenizer
 from cosy.train.data.corpus import Corpus, Entry
 
 _WORD = re.compile(r"\S+")
+NO_WORD = -2  # of text that is not spoken
+INSTRUCTIONS = (
+    "Speak slowly.", "Speak quickly.", "Speak in a low voice.", "Speak in a high voice.", "Whisper.", "Speak loudly.",
+    "Speak with a happy voice.", "Speak with a sad voice.", "Use a cheerful tone.", "Speak softly.", "Speak clearly.",
+    "Please read this in an angry voice.", "Say it calmly.", "Read this like a story.", "Speak faster, please.",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class LMTask:
         join_rate: float = 0.3,
         bistream_rate: float = 0.3,
         corrupt_rate: float = 0.15,  # speech inputs replaced by random tokens
+        instruct_rate: float = 0.1,  # utterances with an instruction, which changes nothing
         guide_layer: int = 2,
         guide_heads: int = 2,
     ) -> None:
@@ -91,13 +98,27 @@ class LMTask:
         torch.nn.init.normal_(self.network.backbone.embed_tokens.weight, std=0.3)
         self.positions, self.join_rate, self.bistream_rate = positions, join_rate, bistream_rate
         self.corrupt_rate, self.guide_layer, self.guide_heads = corrupt_rate, guide_layer, guide_heads
+        self.instruct_rate, self.end_of_prompt = instruct_rate, tokenizer.end_of_prompt_id
+        self.instructions = [np.array(tokenizer.encode(text)) for text in INSTRUCTIONS]
         self.utterances = [
             align(entry, corpus.tokens_of(i), tokenizer) for corpus in corpora for i, entry in enumerate(corpus.entries)
         ]
 
     def _draw(self, rng: np.random.Generator) -> Utterance:
         count = 1 if rng.random() >= self.join_rate else int(rng.integers(2, 4))
-        return Utterance.join([self.utterances[int(i)] for i in rng.integers(len(self.utterances), size=count)])
+        joined = Utterance.join([self.utterances[int(i)] for i in rng.integers(len(self.utterances), size=count)])
+        return self._instructed(joined, rng) if rng.random() < self.instruct_rate else joined
+
+    def _instructed(self, utterance: Utterance, rng: np.random.Generator) -> Utterance:
+        """With an instruction before the text, which is read but not spoken: phrases, or any other text."""
+        known = rng.random() < 0.5
+        ids = self.instructions[int(rng.integers(len(self.instructions)))] if known else self._any_text(rng)
+        before = np.concatenate([ids, [self.end_of_prompt]])
+        text_word = np.concatenate([np.full(len(before), NO_WORD), utterance.text_word])
+        return replace(utterance, text=np.concatenate([before, utterance.text]), text_word=text_word)
+
+    def _any_text(self, rng: np.random.Generator) -> np.ndarray:
+        return self.utterances[int(rng.integers(len(self.utterances)))].text
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """Utterances of like length: the middle of a sorted draw, up to `positions`."""

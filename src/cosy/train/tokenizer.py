@@ -70,7 +70,7 @@ class TokenizerTask:
         return float(logs.mean()), float(logs.std())
 
     def _window(self, rng: np.random.Generator) -> tuple[int, dict[str, np.ndarray]]:
-        """Utterances of one corpus joined until the window is full, cut at a random start: the corpus and its arrays."""
+        """Utterances of one corpus joined until the window is full, cut at a random start: corpus index and arrays."""
         which = int(rng.choice(len(self.corpora), p=self.shares))
         corpus = self.corpora[which]
         names = ("whisper", "phone", "f0", "mel")

@@ -365,7 +365,7 @@ def draw(seed: int, words: Sequence[str], held_out: Collection[str] = ()) -> Ite
     sentences that must not appear.
     """
     rng = random.Random(seed)
-    refused, seen = frozenset(held_out), set[str]()
+    refused, seen = frozenset(held_out), set(held_out)
     while True:
         kind = rng.random()
         if kind < 0.18:

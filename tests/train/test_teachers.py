@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cosy.errors import MissingDependencyError
+from cosy.train.data.corpus import phone_index
+from cosy.train.data.teachers import FLITE_VOICES, TEACHERS, Span, Utterance, _spans, synthesise
+
+TEXT = 'Hello "there", five o\'clock.'
+
+
+@cache
+def installed(teacher: str) -> bool:
+    """Whether the teacher can speak here."""
+    if teacher in FLITE_VOICES:
+        return shutil.which("flite") is not None
+    if shutil.which("festival") is None:
+        return False
+    command = ["festival", "-b", "(voice_cmu_us_slt_arctic_hts)"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@cache
+def spoken(teacher: str) -> Utterance:
+    if not installed(teacher):
+        pytest.skip(f"the teacher {teacher!r} (festival with its voice, or flite) is not installed")
+    return next(iter(synthesise(teacher, [TEXT])))
+
+
+each_teacher = pytest.mark.parametrize("teacher", TEACHERS)
+
+
+@each_teacher
+def test_a_teacher_speaks(teacher: str) -> None:
+    said = spoken(teacher)
+    assert said.text == TEXT
+    assert said.audio.dtype == np.float32
+    assert said.audio.ndim == 1
+    assert said.rate_hz == (32_000 if teacher == "slt" else 16_000)
+    assert np.abs(said.audio).max() > 0.05
+
+
+@each_teacher
+def test_phones_follow_each_other_to_the_end_of_the_audio(teacher: str) -> None:
+    said = spoken(teacher)
+    assert said.phones[0].start_s == 0.0
+    assert all(a.end_s == b.start_s for a, b in zip(said.phones[:-1], said.phones[1:], strict=True))
+    assert said.phones[-1].end_s == pytest.approx(len(said.audio) / said.rate_hz, abs=0.1)
+
+
+@each_teacher
+def test_every_phone_is_known(teacher: str) -> None:
+    assert {phone_index(span.label) for span in spoken(teacher).phones} > {phone_index("l"), phone_index("pau")}
+
+
+def test_slt_tells_when_each_word_ends() -> None:
+    words = spoken("slt").words
+    assert [w.label.lower() for w in words] == ["hello", "there", "five", "oclock"]
+    ends = [w.end_s for w in words]
+    assert ends == sorted(ends)
+
+
+@pytest.mark.parametrize("teacher", FLITE_VOICES)
+def test_flite_gives_no_word_times(teacher: str) -> None:
+    assert spoken(teacher).words == ()
+
+
+def test_an_unknown_teacher_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'hal'; known: slt, rms"):
+        synthesise("hal", [TEXT])
+
+
+@each_teacher
+def test_a_teacher_that_is_not_installed_is_an_error_that_names_the_remedy(
+    teacher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingDependencyError, match="apt-get install"):
+        synthesise(teacher, [TEXT])
+
+
+def test_label_files_are_read_as_spans(tmp_path: Path) -> None:
+    path = tmp_path / "a.seg"
+    path.write_text("#\n0.25 100 pau\n0.5 100 ah\n")
+    assert _spans(path) == (Span("pau", 0.0, 0.25), Span("ah", 0.25, 0.5))
