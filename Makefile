@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 
 TEXT ?= Hello! This voice comes with the package.
 OUT ?= out.wav
@@ -42,9 +42,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.stamp-run: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e .
+	@echo "installing cosy into $(VENV); the first time this fetches PyTorch" >&2
+	@$(PIP) -e .
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
-	$(PIP) -e ".[dev,eval,train]"
+	@echo "installing the tools for tests and checks into $(VENV)" >&2
+	@$(PIP) -e ".[dev,eval,train]"
 	@touch $@

@@ -11,7 +11,7 @@ from cosy.checkpoint.layout import Part
 from cosy.checkpoint.load import build, shapes_of
 from cosy.models.flow import Flow
 from cosy.models.vocoder import Vocoder
-from cosy.token2wav import FlowPrompt
+from cosy.voices.conditions import FlowPrompt
 from tests.model_dir import SMALL, weights
 
 
@@ -30,11 +30,11 @@ def small_vocoder() -> Vocoder:
 
 
 def some_tokens(count: int, seed: int = 0) -> list[int]:
-    return torch.randint(SPEECH_TOKENS, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return torch.randint(SPEECH_TOKENS, (count,), generator=torch.Generator().manual_seed(seed)).tolist()  # type: ignore[no-any-return]
 
 
 def some_prompt(tokens: int) -> FlowPrompt:
     generator = torch.Generator().manual_seed(1)
     mel = torch.randn(1, 2 * tokens, MEL_BANDS, generator=generator) - 6.0
     embedding = torch.randn(1, SPEAKER_DIM, generator=generator)
-    return FlowPrompt(torch.tensor([some_tokens(tokens, seed=2)]).reshape(1, tokens), mel, embedding)
+    return FlowPrompt(torch.tensor([some_tokens(tokens, seed=2)], dtype=torch.int64), mel, embedding)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from cosy.checkpoint.load import LoadedModel
+    from cosy.text.lexicon import Lexicon
     from cosy.voices.prepare import Recording
     from cosy.voices.store import VoiceStore
     from cosy.voices.voice import Voice
@@ -79,13 +80,18 @@ class Cosy:
         *,
         policy: Literal["exact", "official"] = "exact",
         final_chunk: Literal["streaming", "official"] = "streaming",
+        lexicon: str | os.PathLike[str] | Lexicon | None = None,
     ) -> None:
         from cosy.synthesis import Synthesizer
+        from cosy.text.frontend import TextFrontend
+        from cosy.text.lexicon import Lexicon
         from cosy.voices.store import VoiceLibrary, VoiceStore
 
         self.model = model
         self.voices = VoiceLibrary(model, store or VoiceStore())
-        self.synthesizer = Synthesizer(model, policy=policy, final_chunk=final_chunk)
+        words = lexicon if lexicon is None or isinstance(lexicon, Lexicon) else Lexicon.load(lexicon)
+        frontend = TextFrontend(model.text_tokenizer, words)
+        self.synthesizer = Synthesizer(model, policy=policy, final_chunk=final_chunk, frontend=frontend)
 
     @classmethod
     def load(
@@ -97,12 +103,14 @@ class Cosy:
         voices: str | os.PathLike[str] | None = None,
         policy: Literal["exact", "official"] = "exact",
         final_chunk: Literal["streaming", "official"] = "streaming",
+        lexicon: str | os.PathLike[str] | Lexicon | None = None,
     ) -> Cosy:
         """Load a model directory; None: the one COSY_MODEL names, else the one that comes with the package.
 
         `dtype` is float32 (None), float16 or bfloat16.  `voices` is the folder of registered voices (None:
         COSY_VOICES, else the user's data folder).  `policy` "official" cuts and joins a stream as CosyVoice 2 does;
         `final_chunk` "official" computes the end of an utterance, or all of it without streaming, as it does.
+        `lexicon` (a file or a table) says how to read certain words.
 
         Raises CheckpointError if there is no such model or it cannot be used, ParameterError for an unknown option.
         """
@@ -111,7 +119,7 @@ class Cosy:
         from cosy.voices.store import VoiceStore
 
         loaded = load_model(directory, device=device, dtype=_precision(dtype))
-        return cls(loaded, VoiceStore(voices), policy=policy, final_chunk=final_chunk)
+        return cls(loaded, VoiceStore(voices), policy=policy, final_chunk=final_chunk, lexicon=lexicon)
 
     @property
     def rate_hz(self) -> int:
@@ -223,7 +231,7 @@ class Cosy:
     def _prepare(self, recording: Recording, transcript: str, name: str, trim: bool) -> Voice:
         from cosy.voices.prepare import prepare_voice
 
-        normalise = self.synthesizer.frontend.prompt
+        normalise = self.synthesizer.frontend.prompt_text
         return prepare_voice(recording, transcript, self.model, name=name, trim=trim, normalise=normalise)
 
 

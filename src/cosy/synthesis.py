@@ -21,17 +21,18 @@ import numpy as np
 import torch
 
 from cosy.audio.constants import SAMPLE_RATE_HZ
-from cosy.conditions import Conditions, conditions
 from cosy.errors import ParameterError, TextError
 from cosy.models.sampling import RasSampler, Sampler
 from cosy.models.speech_lm import SpeechTokens, generate, generate_bistream
 from cosy.timing import Stopwatch
-from cosy.token2wav import AudioStream, ExactStream, FinalChunk, FlowPrompt, in_pieces, seeded_noise
+from cosy.token2wav import AudioStream, ExactStream, FinalChunk, in_pieces, seeded_noise
 from cosy.token2wav_official import OfficialStream
 from cosy.types import AudioChunk, FinishReason, Samples, SpeechRequest
+from cosy.voices.conditions import Conditions, FlowPrompt, conditions
 
 if TYPE_CHECKING:
     from cosy.checkpoint.load import LoadedModel
+    from cosy.text.frontend import Segment as TextSegment
     from cosy.text.frontend import TextFrontend
     from cosy.voices.voice import Voice
 
@@ -49,8 +50,8 @@ RAMP: Samples = (0.5 - 0.5 * np.cos(np.pi * (np.arange(FADE) + 0.5) / FADE)).ast
 
 
 @dataclass(frozen=True)
-class _Segment:
-    """A stretch of text, and its place in the audio."""
+class _Place:
+    """Where an utterance is, in text and audio."""
 
     index: int = 0
     text: str = ""
@@ -114,10 +115,8 @@ class Synthesizer:
             raise ParameterError("a text that arrives in pieces goes to speak_pieces")
         job = self._job(request, voice)
         with job.clock.stage("text"):
-            texts = self.frontend.segments(request.text, language=request.language, normalise=request.normalise)
-        if not texts:
-            raise TextError("there is nothing to speak: the text has no letter, digit or other readable sign")
-        return self._speak(job, texts)
+            segments = self.frontend.segments(request.text, request.language, normalise=request.normalise)
+        return self._speak(job, segments)
 
     def speak_pieces(self, pieces: Iterable[str], request: SpeechRequest, voice: Voice) -> Iterator[AudioChunk]:
         """Speak while the text still arrives; `request.text` is ignored.
@@ -132,38 +131,39 @@ class Synthesizer:
             raise ParameterError("the official policy cannot change the speed of a stream; switch streaming off")
         seed = secrets.randbits(32) if request.seed is None else request.seed
         sampler = RasSampler(request.sampling, torch.Generator().manual_seed(seed))
-        prepared = conditions(voice, self.model.text_tokenizer, request.mode, request.instruction)
+        instruction = request.instruction.strip() and self.frontend.instruction(request.instruction)
+        prepared = conditions(voice, self.model.text_tokenizer, request.mode, instruction)
         prompt = FlowPrompt(*(tensor.to(self.model.device) for tensor in prepared.flow))
         return _Job(request, prepared, prompt, seed, sampler, Stopwatch())
 
     @torch.inference_mode()
-    def _speak(self, job: _Job, texts: Sequence[str]) -> Iterator[AudioChunk]:
+    def _speak(self, job: _Job, segments: Sequence[TextSegment]) -> Iterator[AudioChunk]:
         given, start = job.conditions, 0
-        for index, text in enumerate(texts):
-            ids = self.model.text_tokenizer.encode(text)
-            tokens = generate(self.model.llm, ids, given.prompt_text, given.prompt_speech, sampler=job.sampler)
-            pause = self._pause(text, job.request.speed) if index + 1 < len(texts) else 0
-            start = yield from self._utter(job, _Segment(index, text, start, pause), tokens, ids.__len__)
+        for index, segment in enumerate(segments):
+            tokens = generate(self.model.llm, segment.ids, given.prompt_text, given.prompt_speech, sampler=job.sampler)
+            pause = self._pause(segment.text, job.request.speed) if index + 1 < len(segments) else 0
+            place = _Place(index, segment.text, start, pause)
+            start = yield from self._utter(job, place, tokens, lambda: segment.tokens)  # noqa: B023  (called at once)
 
     @torch.inference_mode()
     def _speak_pieces(self, job: _Job, pieces: Iterable[str]) -> Iterator[AudioChunk]:
         given, ids = job.conditions, _Counted(self.model.text_tokenizer.encode_stream(pieces))
         tokens = generate_bistream(self.model.llm, ids, given.prompt_text, given.prompt_speech, sampler=job.sampler)
-        for chunk in self._utter(job, _Segment(), tokens, lambda: ids.count):
+        for chunk in self._utter(job, _Place(), tokens, lambda: ids.count):
             if chunk.finish_reason and not ids.count:
                 raise TextError("there is nothing to speak: the text is empty")
             yield chunk
 
     def _utter(
-        self, job: _Job, segment: _Segment, tokens: SpeechTokens, text_tokens: Callable[[], int]
+        self, job: _Job, place: _Place, tokens: SpeechTokens, text_tokens: Callable[[], int]
     ) -> Generator[AudioChunk, None, int]:
         """Audio of one segment; returns the sample at which the next one starts."""
         spoken = _Counted(job.clock.timed("lm", tokens))
-        stream, position = self._stream(job, segment.start), segment.start
+        stream, position = self._stream(job, place.start), place.start
         for piece in in_pieces(spoken, stream, at_once=not job.request.stream):
             samples: Samples = np.array(piece.samples.float().cpu())
             if self.policy == "exact":
-                samples = _joinable(samples, position == segment.start, segment.pause if piece.final else None)
+                samples = _joinable(samples, position == place.start, place.pause if piece.final else None)
             if not len(samples) and not piece.final:
                 continue
             details: dict[str, Any] = {"seed": job.seed, "mode": job.conditions.mode.value}
@@ -173,8 +173,8 @@ class Synthesizer:
                 samples=samples,
                 rate_hz=self.model.config.sample_rate,
                 offset_samples=position,
-                segment=segment.index,
-                text=segment.text if position == segment.start else "",
+                segment=place.index,
+                text=place.text if position == place.start else "",
                 finish_reason=spoken.result if piece.final else None,
                 timings_s=job.clock.take(),
                 details=details,

@@ -23,6 +23,7 @@ from cosy.models.flow import Flow
 from cosy.models.vocoder import Vocoder, harmonic_noise
 from cosy.streaming_plan import LOOK_AHEAD, complete, cuts, released
 from cosy.timing import Stopwatch
+from cosy.voices.conditions import FlowPrompt
 
 FinalChunk = Literal["streaming", "official"]
 """Attention of the last flow call: chunk masks like all calls before it, or the whole utterance at once."""
@@ -31,14 +32,6 @@ Noise = Callable[[int, int], Tensor]
 """(first sample of the utterance, number of samples) -> standard normal noise (1, samples, harmonics)."""
 
 SILENT_TOKENS = frozenset({1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323})  # silence and breath, CosyVoice 3
-
-
-class FlowPrompt(NamedTuple):
-    """What conditions the flow."""
-
-    tokens: Tensor  # (1, P) int64
-    mel: Tensor  # (1, 2P, 80)
-    embedding: Tensor  # (1, 192)
 
 
 class AudioStream(Protocol):

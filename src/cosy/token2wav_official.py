@@ -18,7 +18,8 @@ from cosy.models.flow import Flow
 from cosy.models.vocoder import Vocoder
 from cosy.streaming_plan import CACHED_FRAMES, LOOK_AHEAD, OVERLAP_SAMPLES, official_cuts
 from cosy.timing import Stopwatch
-from cosy.token2wav import FlowPrompt, Noise, interpolate, solve
+from cosy.token2wav import Noise, interpolate, solve
+from cosy.voices.conditions import FlowPrompt
 
 
 class Call(NamedTuple):

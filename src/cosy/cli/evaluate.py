@@ -49,7 +49,7 @@ def intelligibility(
         typer.echo("festival is not installed: the rows that need teacher recordings are left out", err=True)
     from cosy.eval.speaker import open_speaker  # only now: missing recordings are told before a model is loaded
 
-    rows = compare(open_speaker(model), count, teacher, seed)
+    rows = compare(open_speaker(model), sentences, teacher, seed)
     table = markdown(rows)
     typer.echo(table, nl=False)
     if md_file is not None:

@@ -104,13 +104,14 @@ def noise_row(waves: Waves, rate_hz: int, searches: Sequence[Search] = SEARCHES)
     return evaluate("white noise", noise, rate_hz, searches=searches, mos_clips=4)
 
 
-def compare(speaker: Speaker, count: int = 40, teacher: Sequence[Sound] | None = None, seed: int = 0) -> list[Row]:
+def compare(
+    speaker: Speaker, sentences: Sequence[str], teacher: Sequence[Sound] | None = None, seed: int = 0
+) -> list[Row]:
     """Side by side: teacher, vocoder alone, codes to wave, text to wave, chance and noise.
 
-    `teacher` holds a recording of every `acceptance_sentences(count)`, all at one rate.  Without it
-    the three rows that need recordings are left out.  Sentence i is spoken with seed `seed + i`.
+    `teacher` holds a recording of every sentence, all at one rate.  Without it the three rows that
+    need recordings are left out.  Sentence i is spoken with seed `seed + i`.
     """
-    sentences = acceptance_sentences(count)
     rows = [] if teacher is None else _teacher_rows(speaker, sentences, teacher)
     spoken = [speaker.text_to_wave(sentence, seed + i) for i, sentence in enumerate(sentences)]
     waves, rate_hz = _with_sentences(sentences, spoken)

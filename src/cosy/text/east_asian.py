@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from functools import cache, lru_cache
 
-from cosy.text.english import EMAIL, URL, english
+from cosy.text.english import EMAIL, TITLES, URL, english
 from cosy.text.rules import Log, Rule, apply_all, rule
 
 _DIGITS = "零一二三四五六七八九"
@@ -51,6 +51,7 @@ def _shared(dot: str) -> tuple[Rule, ...]:
     return (
         rule("e-mail", EMAIL, _address(dot)),
         rule("url", URL, _address(dot)),
+        *TITLES,
         Rule("english", _LATIN_STRETCH, _english_stretch),
         rule("thousands",
              r"(?<![0-9,.])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])", lambda m: m.group().replace(",", "")),
@@ -62,7 +63,8 @@ def _shared(dot: str) -> tuple[Rule, ...]:
 
 _ZH_FIRST = (
     *_shared("点"),
-    rule("phone", r"(?<![0-9])(?:\+?86[ -]?)?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}(?![0-9])", lambda m: _code(m.group())),
+    rule("phone", r"(?<![0-9])(?:\+?86[ -]?)?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}(?![0-9])",
+         lambda m: _code(m.group())),
     rule("phone", r"(?<![0-9])0[0-9]{2,3}-[0-9]{7,8}(?![0-9])", lambda m: _code(m.group())),
     rule("always", r"(?<![0-9/])24/7(?![0-9/])", "二十四七"),
     rule("code", r"(?<=[A-Za-z])[0-9]{3,}(?![0-9.]|[,][0-9])", lambda m: _code(m.group())),

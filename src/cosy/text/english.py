@@ -8,7 +8,6 @@ they match, so a word without digits or signs comes out as it went in.
 from __future__ import annotations
 
 import re
-from itertools import takewhile
 
 from cosy.text.rules import Log, Rule, apply_all, rule
 
@@ -270,8 +269,7 @@ def _digit_run(m: re.Match[str]) -> str:
     return digits(run) if is_code else cardinal(run)
 
 
-_WORDING = (
-    rule("apostrophe", "(?<=\\w)[’ʼ](?=\\w)", "'"),
+TITLES = (
     rule("title", r"\bDr\.(?=\s+[A-Z])", "Doctor"),
     rule("title", r"\bMr\.(?=\s+[A-Z])", "Mister"),
     rule("title", r"\bMrs\.(?=\s+[A-Z])", "Missus"),
@@ -280,6 +278,10 @@ _WORDING = (
     rule("title", r"(?<=[a-z] )St\.(?=\s*(?:$|[,;]|[a-z]))", "Street"),
     rule("title", r"\bSt\.(?=\s+[A-Z])", "Saint"),
     rule("title", r"\b([JS])r\.(?=\s|$|[,;])", lambda m: {"J": "Junior", "S": "Senior"}[m[1]]),
+)
+
+_WORDING = (
+    rule("apostrophe", "(?<=\\w)[’ʼ](?=\\w)", "'"),
     rule("abbreviation", r"\be\.g\.,?", "for example,", re.IGNORECASE),
     rule("abbreviation", r"\bi\.e\.,?", "that is,", re.IGNORECASE),
     rule("abbreviation", r"\bvs\.", "versus", re.IGNORECASE),
@@ -321,7 +323,8 @@ _NUMBERS: tuple[Rule, ...] = (
          lambda m: " dot ".join(digits(part) for part in m.group().split("."))),
     rule("version", r"(?<![\w.])(v)?([0-9]{1,9}(?:\.[0-9]{1,9}){2,8})(?![\w])",
          lambda m: ("version " if m[1] else "") + " point ".join(cardinal(part) for part in m[2].split("."))),
-    rule("currency", rf"(?:US|A|C|HK)?([$£€¥₩₹])\s?({_NUMBER})(?:\s?(thousand|million|billion|trillion|[kKMBT]|[mb]n)\b)?",
+    rule("currency", rf"(?:US|A|C|HK)?([$£€¥₩₹])\s?({_NUMBER})"
+         r"(?:\s?(thousand|million|billion|trillion|[kKMBT]|[mb]n)\b)?",
          lambda m: _money(m[1], m[2], m[3])),
     rule("currency", rf"{_NOT_INSIDE}({_NUMBER})\s?([€£])", lambda m: _money(m[2], m[1], None)),
     rule("currency", rf"{_NOT_INSIDE}({_NUMBER})\s?(USD|GBP|EUR|JPY|KRW|INR)\b",
@@ -343,7 +346,8 @@ _NUMBERS: tuple[Rule, ...] = (
          lambda m: {"+": " plus ", "×": " times ", "=": " equals ", "÷": " divided by "}[m[1]]),
     rule("arithmetic", r"(?<=\w)\s=\s(?=\w)", " equals "),
     rule("ratio", r"(?<![\w:])([0-9]{1,4}):([0-9]{1,4})(?![\w:])", lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
-    rule("year", r"(?<![\w.,$-])(1[5-9][0-9]{2}|20[0-9]{2})(?![\w-]|[.,][0-9])(?=(?:\s(?P<next>[a-z]{1,20}))?)", _bare_year),
+    rule("year", r"(?<![\w.,$-])(1[5-9][0-9]{2}|20[0-9]{2})(?![\w-]|[.,][0-9])(?=(?:\s(?P<next>[a-z]{1,20}))?)",
+         _bare_year),
     rule("year", r"(?<=\b[Ii]n )(1[0-4][0-9]{2})(?![\w-]|[.,][0-9])", lambda m: year(m[1])),
     rule("hyphen", r"(?<=[A-Za-z0-9])-(?=[0-9])|(?<=[0-9])-(?=[A-Za-z])", " "),
     rule("letters and digits", r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])", " "),
@@ -359,7 +363,7 @@ _SPACES = rule("spaces", r"(?<=\S)[ \t]{2,}(?=\S)", " ")
 def english(text: str, log: Log | None = None) -> str:
     """Spoken form of English text: abbreviations, addresses, money, dates, times, units and numbers."""
     text = apply_all(_ADDRESSES, text, log)
-    text = apply_all(_WORDING, text, log)
+    text = apply_all((*TITLES, *_WORDING), text, log)
     if re.search("[0-9½⅓⅔¼¾⅕⅛]", text):
         text = apply_all(_NUMBERS, text, log)
     return _SPACES.apply(text, log)

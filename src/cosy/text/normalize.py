@@ -15,7 +15,7 @@ import unicodedata
 from cosy.errors import TextError
 from cosy.text.east_asian import east_asian
 from cosy.text.english import english
-from cosy.text.official import has_marks, remove_bracket, replace_blank, replace_corner_mark
+from cosy.text.official import remove_bracket, replace_blank, replace_corner_mark
 from cosy.text.rules import Log, Rewrite, Rule, apply_all, rule
 from cosy.text.unicode import HAN, HANGUL, KANA, drop_lone_surrogates
 
@@ -46,9 +46,8 @@ _INVISIBLE = (
     "\ufffc-\uffff\ufdd0-\ufdef\ue000-\uf8ff\U000f0000-\U0010ffff\U000e0000-\U000e007f]"  # no characters, or private
 )
 _EMOJI = "\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\ufe0e\ufe0f\u20e3"
-_FOLDED = {
-    code: chr(code - 0xFEE0) for code in [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B)]
-}
+_ALPHANUMERIC = (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))  # full width
+_FOLDED = {code: chr(code - 0xFEE0) for code in _ALPHANUMERIC}
 _FOLDED |= {ord(full): half for full, half in zip("％＄＋－．／＠＃＆＝", "%$+-./@#&=", strict=True)}
 _FULL_WIDTH = "[" + "".join(map(chr, _FOLDED)) + "]+"
 
@@ -70,11 +69,11 @@ def _paragraph(stop: str) -> Rule:
 
 
 _CJK_PARAGRAPH = _paragraph("。")
-_CJK_DOT = rule("full stop", r"(?<![A-Za-z0-9.])\.|\.(?![A-Za-z0-9.])", "。")
-_CJK_COMMA = rule("last comma", "[，,、]+$", "。")
+_CJK_DOT = rule("full stop", r"\.{2,}|(?<![A-Za-z0-9])\.|\.(?![A-Za-z0-9])", "。")
+_CJK_COMMA = rule("last comma", "(?<![，,、])[，,、]+$", "。")
 _LINES = (
     _paragraph("."),
-    rule("line break", r"[ ]*\n[ ]*", " "),
+    rule("line break", r"(?<! )[ ]*\n[ ]*", " "),
     rule("spaces", "(?<=[^ ])[ ]{2,}", " "),
 )
 
@@ -102,9 +101,7 @@ def _named(hint: str) -> str:
     name = hint.lower()
     match = _TAG.fullmatch(name)
     if name not in _NAMES and not match:
-        raise TextError(
-            f"language {hint!r} is not known: use a tag such as 'en', 'zh', 'ja' or 'ko', or leave it empty"
-        )
+        raise TextError(f"language {hint!r} is not known: use a tag such as 'en', 'zh' or 'ja', or leave it empty")
     code = _NAMES.get(name) or _NAMES.get(match[1], match[1])  # type: ignore[index]
     return code if code in ("en", "zh", "ja", "ko") else OTHER
 
@@ -150,6 +147,3 @@ def _chinese_marks(text: str, log: Log | None) -> str:
             log.append(Rewrite(name, text, changed))
         text = changed
     return text
-
-
-__all__ = ["OTHER", "clean", "has_marks", "language_of", "write_out"]

@@ -68,7 +68,8 @@ def chinese(text: str) -> str:
     """The rules for text with a Chinese character."""
     text = replace_corner_mark(replace_blank(text.replace("\n", "")))
     text = remove_bracket(text.replace(".", "。").replace(" - ", "，"))
-    return re.sub("[，,、]+$", "。", text)
+    without = text.rstrip("，,、")
+    return text if without == text else without + "。"
 
 
 def text_normalize(text: str, length: Length, split: bool = True, text_frontend: bool = True) -> list[str] | str:
@@ -79,9 +80,11 @@ def text_normalize(text: str, length: Length, split: bool = True, text_frontend:
     if has_marks(text) or not text_frontend or not text:
         return [text] if split else text
     text = text.strip()
-    is_chinese = contains_chinese(text)
-    text = chinese(text) if is_chinese else spell_out_number(text)
-    if not split:
-        return text
-    segments = split_paragraph(text, length, "zh" if is_chinese else "en")
-    return [segment for segment in segments if not is_only_punctuation(segment)]
+    text = chinese(text) if contains_chinese(text) else spell_out_number(text)
+    return segments(text, length) if split else text
+
+
+def segments(text: str, length: Length) -> list[str]:
+    """The segments of normalised text that hold more than punctuation."""
+    found = split_paragraph(text, length, "zh" if contains_chinese(text) else "en")
+    return [segment for segment in found if not is_only_punctuation(segment)]

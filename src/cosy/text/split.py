@@ -23,15 +23,16 @@ CJK = ("zh", "ja", "yue")  # lengths in characters, full-width punctuation
 
 _BOUNDARIES = {"zh": "。？！；：、.?!;", "en": ".?!;:"}
 _COMMAS = "，,"
-_QUOTES = '"”'
+_QUOTE = re.compile('["”]?')  # may follow a boundary and stays with it
 
 _MORE_BOUNDARIES = {"zh": ":", "en": "。？！；؟۔।"}
-_CLOSERS = _QUOTES + "’'」』）)】]»"
+_CLOSERS = "\"”’'」』）)】]»"
+_CLOSING = re.compile(f"[{re.escape(_CLOSERS)}]*")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\"“'‘])(?:[A-Za-z]|[A-Za-z](?:\.[A-Za-z])+|Dr|Mr|Mrs|Ms|Prof|St|Mt|Gen|Col|Sgt|Capt|Rev|vs|approx|No|Fig)$"
 )
 _ABBREVIATION_REACH = 12  # characters before a dot that are looked at
-_UNIT = re.compile(r"\s*[^\s,，、]*(?:[,，、]|[^\s,，、]|$)")
+_UNIT = re.compile(r"\s*[^\s,，、]*[,，、]*")
 
 IsBoundary = Callable[[str, int], bool]
 
@@ -56,7 +57,7 @@ def split_paragraph(
         return []
     if text[-1] not in boundaries:
         text += "。" if lang == "zh" else "."
-    return _pack(_sentences(text, boundaries, _QUOTES), size, token_max_n, token_min_n, merge_len)
+    return _pack(_sentences(text, boundaries, _QUOTE), size, token_max_n, token_min_n, merge_len)
 
 
 def split_text(text: str, length: Length, language: str) -> list[str]:
@@ -70,7 +71,7 @@ def split_text(text: str, length: Length, language: str) -> list[str]:
     text = text.rstrip().rstrip("，,、").rstrip()
     if not text.rstrip(_CLOSERS).endswith(tuple(boundaries)):
         text += "。" if lang == "zh" else "."
-    sentences = _sentences(text, boundaries, _CLOSERS, ends_sentence)
+    sentences = _sentences(text, boundaries, _CLOSING, ends_sentence)
     pieces = (piece for sentence in sentences for piece in _cut(sentence, size))
     packed = _pack(pieces, size, TOKEN_MAX, TOKEN_MIN, MERGE_LENGTH, SEGMENT_LIMIT)
     return [segment.strip() for segment in packed if is_speakable(segment)]
@@ -105,7 +106,7 @@ def _always(text: str, at: int) -> bool:
     return True
 
 
-def _sentences(text: str, boundaries: str, closers: str, ends: IsBoundary = _always) -> list[str]:
+def _sentences(text: str, boundaries: str, closing: re.Pattern[str], ends: IsBoundary = _always) -> list[str]:
     """Cut after every boundary character that something precedes; of a run of them the first is kept."""
     found: list[str] = []
     start = 0
@@ -116,11 +117,9 @@ def _sentences(text: str, boundaries: str, closers: str, ends: IsBoundary = _alw
         if at > start:
             found.append(text[start : at + 1])
         start = at + 1
-        while found and start < len(text) and text[start] in closers:
-            found[-1] += text[start]
-            start += 1
-            if closers is _QUOTES:
-                break
+        if found and (quote := closing.match(text, start)):
+            found[-1] += quote.group()
+            start = quote.end()
     if text[start:].strip():
         found.append(text[start:])
     return found
@@ -155,11 +154,12 @@ def _cut(sentence: str, size: Length) -> Iterator[str]:
     held: list[tuple[str, int]] = []
     for unit in _UNIT.findall(sentence):
         for part in _halved(unit, size):
-            if held and sum(n for _, n in held) + size(part) > TOKEN_MAX:
+            tokens = size(part)
+            if held and sum(n for _, n in held) + tokens > TOKEN_MAX:
                 end = _last_comma(held) or len(held)
                 yield "".join(text for text, _ in held[:end])
                 held = held[end:]
-            held.append((part, size(part)))
+            held.append((part, tokens))
     yield "".join(text for text, _ in held)
 
 

@@ -32,6 +32,7 @@ from cosy.audio.silence import clipped_share, dbfs, peak, trim_silence
 from cosy.errors import AudioError
 from cosy.text.unicode import HAN, HANGUL, KANA
 from cosy.types import Samples
+from cosy.voices.assembly import align_prompt
 from cosy.voices.voice import Voice, VoiceInfo, check_name
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def extract(wave: Samples, rate_hz: int, model: LoadedModel) -> PromptFeatures:
     low = resample(signal, rate_hz, FRONT_END_RATE_HZ)  # each from the original rate, not one from the other
     mel = mel_spectrogram(resample(signal, rate_hz, SAMPLE_RATE_HZ))[0].mT  # (1, 80, F) -> (F, 80)
     tokens = model.speech_tokenizer(log_mel_16k(low))
-    k = min(len(tokens), len(mel) // FRAMES_PER_TOKEN)
+    k = align_prompt(len(mel), len(tokens))
     embedding = model.speaker_encoder(speaker_features(low))
     return PromptFeatures(tokens[:k], mel[: k * FRAMES_PER_TOKEN].contiguous(), embedding)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cosy.audio.constants import FRAMES_PER_TOKEN, MEL_BANDS, SPEAKER_DIM, SPEECH_TOKENS, TOKEN_RATE_HZ
 from cosy.errors import VoiceError
+from cosy.voices.assembly import align_prompt
 
 if TYPE_CHECKING:
     from cosy.checkpoint.speakers import Speaker
@@ -134,7 +135,7 @@ class Voice:
         tokens, mel = torch.zeros(0, dtype=torch.int64), torch.zeros(0, MEL_BANDS)
         if speaker.speech_token is not None and speaker.speech_feat is not None:
             tokens, mel = speaker.speech_token[0].long(), speaker.speech_feat[0].float()
-        k = min(len(tokens), len(mel) // FRAMES_PER_TOKEN)
+        k = align_prompt(len(mel), len(tokens))
         info = VoiceInfo(name, text or "", text or "", duration_s=k / TOKEN_RATE_HZ, preset=True)
         return cls(info, tokens[:k], mel[: FRAMES_PER_TOKEN * k].contiguous(), speaker.embedding[0].float())
 

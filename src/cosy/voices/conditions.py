@@ -10,19 +10,27 @@ sft            -                                 -                      - (the s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch import Tensor
 
 from cosy.audio.constants import MEL_BANDS
 from cosy.errors import TextError, VoiceError
 from cosy.text.tokenizer import END_OF_PROMPT
-from cosy.token2wav import FlowPrompt
 from cosy.types import Mode
 
 if TYPE_CHECKING:
     from cosy.text.tokenizer import TextTokenizer
     from cosy.voices.voice import Voice
+
+
+class FlowPrompt(NamedTuple):
+    """What conditions the flow; P = 0 without a prompt."""
+
+    tokens: Tensor  # (1, P) int64
+    mel: Tensor  # (1, 2P, 80)
+    embedding: Tensor  # (1, 192)
 
 
 @dataclass(frozen=True)
@@ -44,9 +52,7 @@ def suggested_mode(voice: Voice, instruction: str) -> Mode:
     return Mode.ZERO_SHOT if voice.prompt_text else Mode.CROSS_LINGUAL
 
 
-def conditions(
-    voice: Voice, tokenizer: TextTokenizer, mode: Mode | None = None, instruction: str = ""
-) -> Conditions:
+def conditions(voice: Voice, tokenizer: TextTokenizer, mode: Mode | None = None, instruction: str = "") -> Conditions:
     """Model inputs of a voice in a mode; None is the suggested one.
 
     Raises VoiceError if the voice lacks what the mode needs, TextError if the instruction is missing or would be
@@ -60,7 +66,7 @@ def conditions(
     if mode is Mode.ZERO_SHOT:
         prompt_text, prompt_speech = tokenizer.encode(voice.prompt_text), voice.prompt_tokens.tolist()
     if mode is Mode.INSTRUCT:
-        prompt_text = tokenizer.encode(instruction.removesuffix(END_OF_PROMPT) + END_OF_PROMPT)
+        prompt_text = tokenizer.encode(instruction if END_OF_PROMPT in instruction else instruction + END_OF_PROMPT)
     return Conditions(mode, prompt_text, prompt_speech, _flow_prompt(voice, with_prompt=mode is not Mode.SFT))
 
 

@@ -1,0 +1,404 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cosy.audio.constants import SPEAKER_DIM, TOKEN_RATE_HZ
+from cosy.models.f0_predictor import F0Predictor
+from cosy.models.lm_loss import build_sequences
+from cosy.models.speaker_encoder import SpeakerEncoder
+from cosy.models.speech_tokenizer import SpeechTokenizer
+from cosy.text.tokenizer import TextTokenizer, train_bpe
+from cosy.train.data.corpus import Corpus, Entry, build
+from cosy.train.flow import FlowTask
+from cosy.train.lm import LMTask, Utterance, align
+from cosy.train.speaker import SPEEDS, SpeakerTask, embed
+from cosy.train.tokenizer import TokenizerTask, encode
+from cosy.train.trainer import Task
+from cosy.train.vocoder import F0Task, VocoderTask
+from tests.model_dir import SMALL, SMALL_SPEAKER_ENCODER, SMALL_TOKENIZER
+from tests.train.tones import SPELLING, sayings
+
+WEIGHTS = [0.6, 0.4]
+FLOW = replace(
+    SMALL.flow,
+    encoder=replace(
+        SMALL.flow.encoder, dropout_rate=0.0, positional_dropout_rate=0.0, attention_dropout_rate=0.0, up_blocks=1
+    ),
+)
+NAMES = ("tokenizer", "speaker", "f0", "vocoder", "flow", "lm")
+
+
+@pytest.fixture(scope="session")
+def text_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
+    return train_bpe([" ".join(SPELLING)] * 5, 270, tmp_path_factory.mktemp("vocabulary"))
+
+
+@pytest.fixture
+def task(request: pytest.FixtureRequest, corpora: list[Corpus], text_tokenizer: TextTokenizer) -> Task:
+    return make(request.param, corpora, text_tokenizer)
+
+
+def make(name: str, corpora: list[Corpus], text_tokenizer: TextTokenizer) -> Task:
+    """A small task of every kind."""
+    if name == "tokenizer":
+        return TokenizerTask(SMALL_TOKENIZER, corpora, batch=4, tokens=25)
+    if name == "speaker":
+        return SpeakerTask(SMALL_SPEAKER_ENCODER, corpora, batch=8, tokens=25)
+    if name == "f0":
+        return F0Task(SMALL.hift, corpora, WEIGHTS, batch=4, tokens=16)
+    if name == "vocoder":
+        return VocoderTask(SMALL.hift, corpora, WEIGHTS, predictor(), batch=2, tokens=6)
+    if name == "flow":
+        return FlowTask(FLOW, corpora, WEIGHTS, batch=3, max_tokens=40)
+    return lm(corpora, text_tokenizer)
+
+
+def lm(corpora: list[Corpus], text_tokenizer: TextTokenizer, **changes: Any) -> LMTask:
+    return LMTask(SMALL.llm, text_tokenizer, corpora, **{"positions": 240, "guide_layer": 1, **changes})
+
+
+def predictor() -> F0Predictor:
+    return F0Predictor(SMALL.hift.f0_in_channels, SMALL.hift.f0_cond_channels, SMALL.hift.f0_num_class)
+
+
+def numbers(value: object) -> Iterator[np.ndarray]:
+    """Every array of a batch, whatever holds it."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        yield np.asarray(value)
+    elif isinstance(value, dict):
+        for key in sorted(value):
+            yield from numbers(value[key])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from numbers(item)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from numbers(getattr(value, field.name))
+
+
+def train(task: Task, steps: int, rate: float) -> list[dict[str, float]]:
+    """Steps on one batch, at the start of the schedule."""
+    task.network.train()
+    batch = task.batch(np.random.default_rng(0))
+    optimizer = torch.optim.Adam([p for p in task.network.parameters() if p.requires_grad], rate)
+    rows = []
+    for _ in range(steps):
+        loss, figures = task.loss(batch, 0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rows.append({"loss": loss.item(), **figures})
+    return rows
+
+
+def every_task(*settings: tuple[int, float, float]) -> Any:
+    return pytest.mark.parametrize(
+        ("task", "steps", "rate", "share"), [(n, *s) for n, s in zip(NAMES, settings, strict=True)], indirect=["task"]
+    )
+
+
+@every_task((12, 3e-3, 0.8), (10, 1e-2, 0.8), (20, 5e-3, 0.95), (6, 5e-3, 0.98), (8, 5e-3, 0.9), (8, 5e-3, 0.9))
+def test_a_handful_of_steps_lowers_the_loss(task: Task, steps: int, rate: float, share: float) -> None:
+    losses = [row["loss"] for row in train(task, steps, rate)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < share * losses[0], losses
+
+
+@pytest.mark.parametrize("task", NAMES, indirect=True)
+def test_a_batch_is_a_pure_function_of_the_generator(task: Task) -> None:
+    first, same, other = (list(numbers(task.batch(np.random.default_rng(seed)))) for seed in (3, 3, 4))
+    assert first
+    assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=False))
+
+
+@pytest.mark.parametrize("task", NAMES, indirect=True)
+def test_a_batch_leaves_the_global_generator_alone(task: Task) -> None:
+    before = torch.get_rng_state()
+    task.batch(np.random.default_rng(3))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("task", ["tokenizer", "speaker", "flow", "lm"], indirect=True)
+def test_a_task_that_is_trained_in_bfloat16_has_a_finite_float32_loss_there(task: Task) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, _ = task.loss(task.batch(np.random.default_rng(0)), 0.5)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    gradients = [p.grad for p in task.network.parameters() if p.grad is not None]
+    assert all(g.isfinite().all() for g in gradients)
+
+
+# ---- the speech tokenizer
+
+
+def test_a_window_of_the_tokenizer_task_keeps_its_arrays_together(corpora: list[Corpus]) -> None:
+    task = TokenizerTask(SMALL_TOKENIZER, corpora, batch=4, tokens=25)
+    batch = task.batch(np.random.default_rng(1))
+    assert batch["mel"].shape == (4, 128, 100)
+    assert batch["phone"].shape == batch["voiced"].shape == batch["pitch"].shape == (4, 50)
+    assert batch["cepstra"].shape == (4, 50, 20)
+    voiced_share = batch["voiced"][batch["phone"] > 0].mean()
+    assert voiced_share > 0.8, "the tones are voiced wherever a phone is said"
+
+
+def test_pitch_targets_are_relative_to_the_speaker(corpora: list[Corpus]) -> None:
+    task = TokenizerTask(SMALL_TOKENIZER, corpora, batch=16, tokens=25)
+    assert np.exp([mean for mean, _ in task.pitch]) == pytest.approx([120, 190], rel=0.05)
+    batch = task.batch(np.random.default_rng(0))
+    for speaker in (0, 1):
+        own = batch["speaker"] == speaker
+        assert batch["pitch"][own][batch["voiced"][own] > 0].mean().abs() < 0.5
+    assert batch["pitch"].abs().max() <= 3
+
+
+def test_encoding_writes_what_the_tokenizer_says(tmp_path: Path) -> None:
+    build(tmp_path, sayings(3), names=("whisper",))
+    corpus, network = Corpus(tmp_path), SpeechTokenizer(SMALL_TOKENIZER)
+    codes = encode(corpus, tmp_path, network)
+    again = Corpus(tmp_path)
+    assert np.array_equal(np.concatenate([again.tokens_of(i) for i in range(3)]), codes)
+    mel = torch.from_numpy(corpus.slice("whisper", 1).astype(np.float32)).T[None]
+    with torch.no_grad():
+        expected, _ = network(mel, torch.tensor([mel.shape[-1]]))
+    assert again.tokens_of(1).tolist() == expected[0].tolist()
+
+
+# ---- the speaker encoder
+
+
+def test_a_pseudo_speaker_is_a_corpus_at_a_speed(corpora: list[Corpus]) -> None:
+    task = SpeakerTask(SMALL_SPEAKER_ENCODER, corpora, batch=40, tokens=25)
+    assert task.network.centres.out_features == 2 * len(SPEEDS)
+    batch = task.batch(np.random.default_rng(0))
+    assert batch["features"].shape == (40, 98, 80)  # complete frames of 25 ms within a second
+    assert set(batch["label"].tolist()) == set(range(10))
+
+
+def test_the_margin_grows_with_the_schedule(corpora: list[Corpus]) -> None:
+    task = SpeakerTask(SMALL_SPEAKER_ENCODER, corpora, batch=8, tokens=25)
+    batch = task.batch(np.random.default_rng(0))
+    losses = [task.loss(batch, progress)[0].item() for progress in (0.0, 0.25, 0.5, 1.0)]
+    assert losses[0] < losses[1] < losses[2] == losses[3]
+
+
+def test_embedding_writes_a_vector_per_utterance(tmp_path: Path) -> None:
+    build(tmp_path, sayings(3), names=("wave",))
+    vectors = embed(Corpus(tmp_path), tmp_path, SpeakerEncoder(SMALL_SPEAKER_ENCODER), utterances=2)
+    assert vectors.shape == (2, SPEAKER_DIM)
+    np.testing.assert_array_equal(Corpus(tmp_path).vectors, vectors)
+
+
+# ---- the vocoder
+
+
+def test_segments_match_each_other_and_short_utterances_are_padded(corpora: list[Corpus]) -> None:
+    longest = max(entry.tokens for corpus in corpora for entry in corpus.entries)
+    task = VocoderTask(SMALL.hift, corpora, WEIGHTS, predictor(), batch=3, tokens=longest + 2)
+    batch = task.batch(np.random.default_rng(0))
+    frames = 2 * (longest + 2)
+    assert batch["mel"].shape == (3, 80, frames)
+    assert batch["f0"].shape == (3, frames)
+    assert batch["wave"].shape == (3, 480 * frames)
+    assert batch["noise"].shape == (3, 480 * frames, 9)
+    assert batch["wave"].abs().max() <= 1
+    assert not batch["wave"][:, -1920:].any()
+    assert torch.equal(batch["mel"][:, :, -1], batch["mel"][:, :, -2])
+
+
+def test_the_trained_f0_predictor_stays_as_it_is(corpora: list[Corpus]) -> None:
+    trained = predictor()
+    task = VocoderTask(SMALL.hift, corpora, WEIGHTS, trained, batch=1, tokens=4)
+    train(task, 2, 1e-2)
+    for key, value in trained.state_dict().items():
+        assert torch.equal(task.network.f0_predictor.state_dict()[key], value)
+
+
+def test_predicted_f0_drives_the_source_late_and_half_of_the_time(corpora: list[Corpus]) -> None:
+    task = VocoderTask(SMALL.hift, corpora, WEIGHTS, predictor(), batch=1, tokens=4)
+    batch = task.batch(np.random.default_rng(0))
+    heads, tails = ({**batch, "coin": torch.tensor(coin)} for coin in (0.1, 0.9))
+    measured = task.loss(tails, 0.9)[0]
+    assert torch.equal(task.loss(heads, 0.5)[0], measured)
+    assert not torch.equal(task.loss(heads, 0.9)[0], measured)
+
+
+# ---- the flow
+
+
+def test_flow_rows_are_stretches_of_one_speaker(corpora: list[Corpus]) -> None:
+    task = FlowTask(FLOW, corpora, WEIGHTS, batch=3, max_tokens=40)
+    batch = task.batch(np.random.default_rng(0))
+    rows, tokens = batch["token"].shape
+    assert 20 <= tokens <= 40
+    assert rows * tokens <= 3 * 40
+    assert batch["feat"].shape == (rows, 2 * tokens, 80)
+    mels = [np.concatenate([c.slice("mel", i) for i in range(len(c))]).astype(np.float32) for c in corpora]
+    for feat, vector in zip(batch["feat"].numpy(), batch["embedding"].numpy(), strict=True):
+        owner = next(i for i, c in enumerate(corpora) if (c.vectors == vector).all(1).any())
+        assert (mels[owner] == feat[0]).all(1).any(), "the first frame is one of the vector's own corpus"
+
+
+def test_flow_tokens_stay_beside_their_frames(corpora: list[Corpus]) -> None:
+    corpus = corpora[0]
+    codes = np.concatenate([corpus.tokens_of(i) for i in range(len(corpus))])
+    mel = np.concatenate([corpus.slice("mel", i) for i in range(len(corpus))])
+    example = FlowTask(FLOW, corpora, WEIGHTS)._example(np.random.default_rng(2), corpus, 20)
+    for token, frame in zip(example["token"], example["feat"][::2], strict=True):
+        places = np.nonzero((mel[::2] == frame).all(1))[0]
+        assert token in codes[places]
+
+
+def test_the_encoder_starts_at_the_mean_of_the_mel(corpora: list[Corpus]) -> None:
+    bias = FlowTask(FLOW, corpora, WEIGHTS).network.encoder_proj.bias.detach().numpy()
+    means = [c.slice("mel", i).astype(np.float32).mean(0) for c in corpora for i in range(len(c))]
+    np.testing.assert_allclose(bias, np.mean(means, axis=0), rtol=1e-5)
+
+
+def test_the_prior_falls_away_at_the_end(corpora: list[Corpus]) -> None:
+    task = FlowTask(FLOW, corpora, WEIGHTS, batch=1, max_tokens=20)
+    batch = task.batch(np.random.default_rng(0))
+    total, figures = task.loss(batch, 1.0)
+    assert total.item() == pytest.approx(figures["flow"])
+    assert task.loss(batch, 0.0)[0].item() == pytest.approx(figures["flow"] + 0.5 * figures["prior"])
+
+
+# ---- the language model
+
+
+def test_words_are_tokenised_as_in_the_whole_text(text_tokenizer: TextTokenizer) -> None:
+    entry = Entry("One, two three's four.", 0, 20, ())
+    found = align(entry, np.zeros(20, dtype=np.int16), text_tokenizer)
+    assert found.text.tolist() == text_tokenizer.encode(entry.text)
+    words = [text_tokenizer.decode(found.text[found.text_word == w].tolist()) for w in range(4)]
+    assert words == ["One,", " two", " three's", " four."]
+
+
+def test_speech_tokens_fall_into_the_word_at_their_centre(text_tokenizer: TextTokenizer) -> None:
+    ends = (("one", 0.2), ("two", 0.41))
+    found = align(Entry("one two", 0, 12, ends), np.arange(12), text_tokenizer)
+    centres = (np.arange(12) + 0.5) / TOKEN_RATE_HZ
+    assert found.speech_word.tolist() == np.select([centres <= 0.2, centres <= 0.41], [0, 1], -1).tolist()
+
+
+@pytest.mark.parametrize("words", [(), (("one", 0.2),)])
+def test_without_a_time_for_every_word_no_speech_token_is_placed(
+    text_tokenizer: TextTokenizer, words: tuple[tuple[str, float], ...]
+) -> None:
+    assert set(align(Entry("one two", 0, 9, words), np.arange(9), text_tokenizer).speech_word) == {-1}
+
+
+def test_joined_utterances_number_their_words_on() -> None:
+    parts = [
+        Utterance(np.array([5, 6, 7]), np.array([0, 0, 1]), np.array([1, 2, 3]), np.array([0, 1, -1])),
+        Utterance(np.array([8, 9]), np.array([0, 1]), np.array([4, 5]), np.array([-1, 1])),
+    ]
+    joined = Utterance.join(parts)
+    assert joined.text.tolist() == [5, 6, 7, 8, 9]
+    assert joined.text_word.tolist() == [0, 0, 1, 2, 3]
+    assert joined.speech.tolist() == [1, 2, 3, 4, 5]
+    assert joined.speech_word.tolist() == [0, 1, -1, -1, 3]
+
+
+def test_a_batch_of_the_language_model_keeps_to_its_size(corpora: list[Corpus], text_tokenizer: TextTokenizer) -> None:
+    task = lm(corpora, text_tokenizer)
+    for seed in range(10):
+        sequences, rows = task.batch(np.random.default_rng(seed))
+        assert len(rows) == len(sequences.table)
+        assert len(rows) == 1 or sequences.table.numel() <= 1.3 * task.positions  # bi-streaming rows are longer
+
+
+def test_corruption_changes_inputs_and_not_targets(corpora: list[Corpus], text_tokenizer: TextTokenizer) -> None:
+    clean, noisy = (
+        lm(corpora, text_tokenizer, corrupt_rate=rate).batch(np.random.default_rng(5)).sequences for rate in (0.0, 0.5)
+    )
+    assert torch.equal(clean.target, noisy.target)
+    changed = clean.row != noisy.row
+    assert set(clean.table[changed].tolist()) == {2}, "speech tokens only"
+    assert int(changed.sum()) == pytest.approx(0.5 * int((clean.table == 2).sum()), rel=0.3)
+
+
+class Guide:
+    """Two words of two and one text tokens; four speech tokens: first, second, second word, not known."""
+
+    row = Utterance(np.array([5, 6, 7]), np.array([0, 0, 1]), np.arange(4), np.array([0, 1, 1, -1]))
+    # Positions: start, three of text, task, four of speech.  The position before a speech token predicts it.
+    wanted = {4: (1, 2), 5: (3,), 6: (3,)}  # noqa: RUF012
+
+    def __init__(self, task: LMTask) -> None:
+        self.task = task
+        text, speech = torch.from_numpy(self.row.text), torch.from_numpy(self.row.speech)
+        self.sequences = build_sequences([text], [speech], [False], task.network.config)
+
+    def attention(self, places: dict[int, tuple[int, ...]], heads: tuple[int, ...] = (0, 1)) -> Tensor:
+        """(1, 4, T, T): the given heads spread each position's mass over `places`, all else is at the start."""
+        size = self.sequences.table.shape[1]
+        probs = torch.zeros(1, 4, size, size)
+        probs[..., 0] = 1.0
+        for head in heads:
+            for position, targets in places.items():
+                probs[0, head, position] = 0.0
+                probs[0, head, position, list(targets)] = 1.0 / len(targets)
+        return probs
+
+    def loss(self, probs: Tensor, row: Utterance | None = None) -> float:
+        return self.task._guide(probs, self.sequences, [row or self.row]).item()
+
+
+@pytest.fixture
+def guide(corpora: list[Corpus], text_tokenizer: TextTokenizer) -> Guide:
+    return Guide(lm(corpora, text_tokenizer, guide_heads=2))
+
+
+def test_attention_on_the_word_being_spoken_costs_nothing(guide: Guide) -> None:
+    assert guide.loss(guide.attention(guide.wanted)) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("position", [4, 5, 6])
+def test_attention_elsewhere_costs(guide: Guide, position: int) -> None:
+    elsewhere = {**guide.wanted, position: (0,)}
+    assert guide.loss(guide.attention(elsewhere)) == pytest.approx(-np.log(1e-4) / 3, rel=1e-4)
+
+
+def test_half_of_the_mass_costs_log_two(guide: Guide) -> None:
+    halved = {position: (0, places[0]) for position, places in guide.wanted.items()}
+    assert guide.loss(guide.attention(halved)) == pytest.approx(np.log(2), rel=1e-5)
+
+
+def test_only_the_leading_heads_are_guided(guide: Guide) -> None:
+    assert guide.loss(guide.attention(guide.wanted, heads=(0, 1, 2, 3))) == pytest.approx(0.0, abs=1e-6)
+    assert guide.loss(guide.attention(guide.wanted, heads=(0, 2, 3))) > 1
+
+
+def test_where_no_word_is_known_nothing_is_guided(guide: Guide) -> None:
+    unknown = replace(guide.row, speech_word=np.full(4, -1))
+    assert guide.loss(guide.attention(guide.wanted), unknown) == 0.0
+
+
+def test_a_word_that_was_not_read_yet_is_not_asked_for(corpora: list[Corpus], text_tokenizer: TextTokenizer) -> None:
+    task = lm(corpora, text_tokenizer)
+    text, speech = torch.arange(10), torch.arange(40)
+    # Blocks of 5 text and 15 speech tokens; all speech belongs to the last word, which comes in the second block.
+    row = Utterance(text.numpy(), np.arange(10), speech.numpy(), np.full(40, 9))
+    sequences = build_sequences([text], [speech], [True], task.network.config)
+    size = sequences.table.shape[1]
+    last_text = int((sequences.text_index[0] == 9).nonzero())
+    probs = torch.zeros(1, 4, size, size)
+    probs[:, :, last_text:, last_text] = 1.0
+    assert task._guide(probs, sequences, [row]).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_training_moves_attention_to_the_word_being_spoken(
+    corpora: list[Corpus], text_tokenizer: TextTokenizer
+) -> None:
+    rows = train(lm(corpora, text_tokenizer), 25, 1e-2)
+    before, after = (np.exp(-rows[i]["guide"]) for i in (0, -1))  # geometric mean of the mass
+    assert after > 2 * before
