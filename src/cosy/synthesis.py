@@ -161,7 +161,7 @@ class Synthesizer:
         spoken = _Counted(job.clock.timed("lm", tokens))
         stream, position = self._stream(job, place.start), place.start
         for piece in in_pieces(spoken, stream, at_once=not job.request.stream):
-            samples: Samples = np.array(piece.samples.float().cpu())
+            samples: Samples = piece.samples.float().cpu().numpy().copy()
             if self.policy == "exact":
                 samples = _joinable(samples, position == place.start, place.pause if piece.final else None)
             if not len(samples) and not piece.final:

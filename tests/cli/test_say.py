@@ -13,6 +13,7 @@ import soundfile
 
 from cosy.audio.io import load_audio
 from cosy.cli.say import FinalChunk, ModeName, _arriving
+from cosy.cli.tools import Tools
 from cosy.errors import AbortedError, CheckpointError, EngineError, MissingDependencyError
 from cosy.types import Mode, Sampling
 from tests.cli.fakes import CHUNK, RATE_HZ, FakeCosy, run, tone
@@ -85,12 +86,20 @@ def test_gain_rate_and_seed_take_effect() -> None:
 def test_options_reach_the_model() -> None:
     cosy = FakeCosy()
     Path("ref.wav").write_bytes(b"x")
+    Path("words").write_text("SQL = sequel")
     options = "--prompt ref.wav --prompt-text hi --instruct softly --mode instruct --language en --speed 1.5"
-    more = "--no-normalise --top-p 0.5 --top-k 9 --model m --device cuda --dtype float16 --final-chunk official"
-    assert run("say", "Hello.", *options.split(), *more.split(), cosy=cosy).exit_code == 0
+    more = "--no-normalise --top-p 0.5 --top-k 9 --lexicon words"
+    engine = "--model m --device cuda --dtype float16 --final-chunk official"
+    assert run("say", "Hello.", *options.split(), *more.split(), *engine.split(), cosy=cosy).exit_code == 0
     model, loading = cosy.loaded[0]
     assert model == Path("m")
-    assert loading == {"device": "cuda", "dtype": "float16", "voices": None, "final_chunk": "official"}
+    assert loading == {
+        "device": "cuda",
+        "dtype": "float16",
+        "voices": None,
+        "final_chunk": "official",
+        "lexicon": Path("words"),
+    }
     words, voice, asked = cosy.asked[0]
     assert (words, voice) == (["Hello."], None)
     assert asked["prompt"] == Path("ref.wav")
@@ -180,6 +189,7 @@ def test_playing_writes_no_file_unless_asked() -> None:
         (["Hi.", "--prompt-text", "x"], "name the recording, too"),
         (["Hi.", "--voice", "a", "--prompt", "text"], "--voice and --prompt exclude each other"),
         (["Hi.", "--file", "text"], "give either TEXT, or --file"),
+        (["-", "--live", "--lexicon", "text"], "leave out --live or --lexicon"),
         (["Hi.", "--live"], "--live reads standard input"),
         ([], "give either TEXT, or --file"),
         ([""], "the text is empty"),
@@ -207,6 +217,13 @@ def test_a_missing_file_is_a_usage_error(option: str) -> None:
     result = run("say", option, "absent.wav", *([] if option == "--file" else ["Hi."]))
     assert result.exit_code == 2
     assert "'absent.wav' does not exist" in result.stderr
+
+
+@pytest.mark.parametrize("device", ["toaster", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_refused_before_loading(device: str) -> None:
+    result = run("say", "Hi.", "--device", device, "--model", "absent", tools=Tools())
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: the device '{device}' cannot be used")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

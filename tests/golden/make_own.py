@@ -8,6 +8,7 @@ write them anew only when a case is added or its format changes, with the golden
 
 from __future__ import annotations
 
+from shutil import rmtree
 from unittest.mock import patch
 
 import torch
@@ -16,16 +17,19 @@ from torch import Tensor
 from cosy.audio.resample import resample
 from cosy.models.speech_tokenizer import SpeechTokenizer, halved
 from cosy.streaming_plan import official_plan
+from cosy.text.tokenizer import SPECIAL_TOKENS
+from cosy.voices.assembly import align_prompt, model_inputs
 from tests.golden import (
     Case,
     cases_flow,
     cases_front_models,
     cases_mel,
+    cases_text,
     cases_token2wav,
     cases_vocoder,
     make_own_lm,
 )
-from tests.golden.drafts import Draw, computed, draft, picked, save, stored, table, write
+from tests.golden.drafts import OWN, Draw, computed, draft, picked, save, stored, table, write
 
 MELS = 80
 FRONT_CHANNELS = 8  # of the speaker encoder
@@ -33,11 +37,15 @@ FRONT_CHANNELS = 8  # of the speaker encoder
 
 def main() -> None:
     torch.set_num_threads(1)
+    rmtree(OWN, ignore_errors=True)
     make_own_lm.make()
     flow()
     vocoder()
     mel()
-    frontend(Draw(400))
+    features(Draw(400))
+    text()
+    special_tokens()
+    assembly()
     speech_tokenizer()
     speaker_encoder()
     token2wav()
@@ -101,13 +109,13 @@ def flow_encoder(draw: Draw) -> None:
         return torch.tensor(lengths)
 
     size = FLOW["input_size"]
-    whole = {"x": draw.normal(1, 12, size), "lens": lens(12)}
+    whole = {"x": draw.normal(1, 7, size), "lens": lens(7)}
     flow_case("encoder_full", "encoder", {"streaming": False}, whole)
-    ahead = {"x": draw.normal(1, 13, size), "lens": lens(13), "lookahead": draw.normal(1, 3, size)}
+    ahead = {"x": draw.normal(1, 8, size), "lens": lens(8), "lookahead": draw.normal(1, 3, size)}
     ends = ["out", "mu"]
     for streaming in (False, True):
         flow_case(f"encoder_lookahead_streaming{streaming:d}", "encoder", {"streaming": streaming}, ahead, ends)
-    batch = {"x": draw.normal(3, 11, size), "lens": lens(11, 7, 3)}
+    batch = {"x": draw.normal(3, 7, size), "lens": lens(7, 6, 3)}
     for row, length in zip(batch["x"], batch["lens"], strict=True):
         row[length:] = 0
     for streaming in (False, True):
@@ -115,18 +123,18 @@ def flow_encoder(draw: Draw) -> None:
 
 
 def flow_estimator(draw: Draw) -> None:
-    frames = 23
-    mask = (torch.arange(frames) < torch.tensor([23, 14])[:, None]).float()[:, None]
+    frames = 11
+    mask = (torch.arange(frames) < torch.tensor([11, 7])[:, None]).float()[:, None]
     inputs = {"x": draw.normal(2, MELS, frames), "mask": mask, "mu": draw.normal(2, MELS, frames)}
     inputs |= {"t": torch.tensor([0.15, 0.8]), "spks": draw.normal(2, MELS), "cond": draw.normal(2, MELS, frames)}
     flow_case("estimator_streaming0", "estimator", {"streaming": False}, inputs)
     flow_case("estimator_streaming1", "estimator", {"streaming": True}, inputs, ["out"])
-    unmasked = inputs | {"mask": torch.ones_like(mask)}
-    flow_case("estimator_nomask", "estimator", {"streaming": True}, unmasked, ["out"])
+    whole = {name: value[:1] for name, value in inputs.items()}  # nothing is masked
+    flow_case("estimator_nomask", "estimator", {"streaming": True}, whole, ["out"])
 
 
 def flow_cfm(draw: Draw) -> None:
-    inputs = {"mu": draw.normal(1, MELS, 16), "spks": draw.normal(1, MELS), "cond": draw.normal(1, MELS, 16)}
+    inputs = {"mu": draw.normal(1, MELS, 12), "spks": draw.normal(1, MELS), "cond": draw.normal(1, MELS, 12)}
     args = {"streaming": False, "n_timesteps": 10, "temperature": 1.0, "state_steps": [1, 5]}
     flow_case("cfm_10steps", "cfm", args, inputs)
     args = {"streaming": True, "n_timesteps": 4, "temperature": 0.7, "state_steps": [2]}
@@ -152,18 +160,18 @@ def flow_infer(draw: Draw) -> None:
 
 
 def flow_loss(draw: Draw) -> None:
-    lengths, drawn = torch.tensor([9, 5]), [1, 0]
-    inside = torch.arange(18) < 2 * lengths[:, None]
+    lengths, drawn = torch.tensor([6, 4]), [1, 0]
+    inside = torch.arange(12) < 2 * lengths[:, None]
     inputs = {
-        "token": draw.ids(20, 2, 9) * inside[:, ::2],
+        "token": draw.ids(20, 2, 6) * inside[:, ::2],
         "token_len": lengths,
-        "feat": draw.normal(2, 18, MELS) * inside[..., None],
+        "feat": draw.normal(2, 12, MELS) * inside[..., None],
         "feat_len": 2 * lengths,
         "embedding": draw.normal(2, 8),
         "cond_len": torch.tensor([5, 0]),
         "cond_drawn": torch.tensor(drawn),
         "t": torch.tensor([0.3, 0.7]),
-        "z": draw.normal(2, MELS, 18),
+        "z": draw.normal(2, MELS, 12),
         "cfg_keep": torch.tensor([1, 0]),
     }
     gradients = [
@@ -196,9 +204,9 @@ VOCODER = {
     "upsample_kernel_sizes": [16, 11, 7],
     "istft_params": {"n_fft": 16, "hop_len": 4},
     "resblock_kernel_sizes": [3, 7],
-    "resblock_dilation_sizes": [[1, 3], [1, 5]],
+    "resblock_dilation_sizes": [[1], [3, 5]],
     "source_resblock_kernel_sizes": [7, 7, 11],
-    "source_resblock_dilation_sizes": [[1, 3], [1, 5], [1]],
+    "source_resblock_dilation_sizes": [[1], [3], [1, 5]],
     "lrelu_slope": 0.1,
     "audio_limit": 0.99,
     "f0_cond_channels": 8,
@@ -266,7 +274,7 @@ def vocoder_sources(draw: Draw) -> None:
     save_roles(case, computed(cases_vocoder, cases_vocoder.run_f0, case), 2e-3)
 
     tolerance = {"sine_waves": 2e-5, "uv": 0.0, "source": 2e-5, "source_tail": 5e-5}
-    short = torch.tensor([[0.0, 11.0, 9.0, 220.0, 431.5]])
+    short = torch.tensor([[0.0, 11.0, 9.0, 220.0]])
     case = source_case("source_short", short, 350)
     got = computed(cases_vocoder, cases_vocoder.run_source, case)
     save_roles(case, picked(got, ("sine_waves", "uv", "source")), tolerance)
@@ -286,13 +294,15 @@ def vocoder_case(kind: str, name: str, inputs: dict[str, Tensor], **hyper: objec
 
 
 def vocoder_whole(draw: Draw) -> None:
-    inputs = {"mel": draw.normal(1, MELS, 3), "source": draw.normal(1, 1, 1440, scale=0.3)}
+    inputs = {"mel": draw.normal(1, MELS, 2), "source": draw.normal(1, 1, 960, scale=0.3)}
     case = vocoder_case("decode", "decode", inputs)
     got = computed(cases_vocoder, cases_vocoder.run_decode, case)
     stages = {"stage0": 4e-4, "stage1": 4e-4, "stage2": 1e-3}
     save_roles(case, got, {"source_stft": 1e-5, **stages, "head": 3e-4, "wave": 1e-4})
 
-    case = vocoder_case("decode", "decode_batch", {"mel": draw.normal(2, MELS, 2), "source": draw.normal(2, 1, 960)})
+    case = vocoder_case(
+        "decode", "decode_batch", {"mel": draw.normal(2, MELS, 2), "source": draw.normal(2, 1, 960, scale=0.3)}
+    )
     got = computed(cases_vocoder, cases_vocoder.run_decode, case)
     save_roles(case, picked(got, ("stage0", "wave")), {"stage0": 4e-4, "wave": 1e-4})
 
@@ -338,7 +348,7 @@ def mel() -> None:
         save_roles(case, got, {"row": 0, "col": 0, "value": 1e-8})
 
     mel24k = {"sampling_rate": 24000, "n_fft": 1920, "win_size": 1920, "hop_size": 480, "num_mels": MELS, "fmin": 0}
-    for name, samples, fmax in (("mel24k_batch", 3100, 8000), ("mel24k_nyquist", 1960, None)):
+    for name, samples, fmax in (("mel24k_batch", 2500, 8000), ("mel24k_nyquist", 1960, None)):
         inputs = {"wave": draw.wave(2, samples, 24000)}
         case = roles_case("mel", "mel24k", name, mel24k | {"fmax": fmax}, inputs)
         save_roles(case, computed(cases_mel, cases_mel.run_mel, case), 1e-3)
@@ -356,9 +366,9 @@ def mel() -> None:
         save_roles(case, computed(cases_mel, cases_mel.run_resample, case), 1e-5)
 
 
-def frontend(draw: Draw) -> None:
+def features(draw: Draw) -> None:
     """The features of a prompt, and resampling between the rates that occur."""
-    wav24k = draw.wave(1, 2500, 24000)
+    wav24k = draw.wave(1, 2000, 24000)
     inputs = {"wav16k": resample(wav24k, 24000, 16000), "wav24k": wav24k}
     rates = {"24k_16k": 24000, "16k_24k": 16000, "44k1_16k": 44100, "22k05_16k": 22050}
     inputs |= {f"rs_{name}.in": draw.wave(1, hertz // 50, hertz) for name, hertz in rates.items()}
@@ -376,6 +386,98 @@ def frontend(draw: Draw) -> None:
     }
     case = draft("frontend", "features", spec, inputs | {name: torch.empty(0) for name in outputs})
     save(case, computed(cases_mel, cases_mel.run_prompt_features, case))
+
+
+# Text: no tensors.
+
+TEXTS: dict[str, list[dict[str, object]]] = {
+    "contains_chinese": [{"text": text} for text in ("plain words", "一", "mixed 字 here", "ひらがな", "")],
+    "replace_corner_mark": [{"text": "房间12m²，水箱2m³"}, {"text": "x² + y³"}],
+    "remove_bracket": [{"text": "她说（小声地）【真的】吗"}, {"text": "走`吧`——快"}, {"text": "(half-width) stays"}],
+    "replace_blank": [{"text": "早 上 好"}, {"text": "say it twice 再 说 once more"}, {"text": " two  blanks"}],
+    "spell_out_number": [{"text": text} for text in ("7 days, 30 nights", "flight 1408", "no number", "1,000.5")],
+    "is_only_punctuation": [{"text": text} for text in ("，。", "?!", "a!", "", "–")],
+    "split_paragraph": [
+        {"text": "雨停了。院子里很安静，只有水滴声；猫在窗台上睡着了！", "args": {"lang": "zh"}},
+        {
+            "text": "雨停了。院子里很安静，只有水滴声；猫在窗台上睡着了！谁在敲门？",
+            "args": {"lang": "zh", "token_max_n": 10, "token_min_n": 6, "merge_len": 3},
+        },
+        {
+            "text": "The kettle sang, the lamp was lit, and nobody spoke. Was it late? It was.",
+            "args": {"lang": "en", "token_max_n": 8, "token_min_n": 4, "merge_len": 3, "comma_split": True},
+        },
+        {"text": "A line without an end", "args": {"lang": "en"}},
+        {"text": "她说：“再见。”门关上了", "args": {"lang": "zh"}},
+    ],
+    "text_normalize_without_tn": [
+        {"text": "会议 9 点开始，\n请带上 laptop 和 3m² 的图纸、", "split": True, "text_frontend": True},
+        {"text": "They sold 48 lamps in 1999.", "split": True, "text_frontend": True},
+        {"text": "They sold 48 lamps in 1999.", "split": False, "text_frontend": True},
+        {"text": "Left as it is: 48", "split": True, "text_frontend": False},
+        {"text": "<|en|>12 words", "split": True, "text_frontend": True},
+    ],
+}
+
+
+def text() -> None:
+    functions = {name: [entry | {"out": answer(name, entry)} for entry in entries] for name, entries in TEXTS.items()}
+    spec = {"module": "frontend", "mode": "text functions; no tensors", "functions": functions}
+    case = draft("frontend", "text", spec)
+    write(case, case.spec, {})
+
+
+def answer(function: str, entry: dict[str, object]) -> object:
+    """What the front end makes of one entry: the runner compares it with a value that notes whatever it meets."""
+    seen: list[object] = []
+
+    class Note:
+        def __eq__(self, other: object) -> bool:
+            seen.append(other)
+            return True
+
+        __hash__ = None
+
+    cases_text.run_text(draft("frontend", "text", {"functions": {function: [entry | {"out": Note()}]}}))
+    return seen[0]
+
+
+def special_tokens() -> None:
+    base = 300  # entries of the vocabulary before them
+    ids = {token: base + number for number, token in enumerate(SPECIAL_TOKENS)}
+    tables = {"CosyVoice2": {"vocabulary_size": base + len(ids), "ids": ids}}
+    case = draft("frontend", "special_tokens", {"module": "frontend", "mode": "ids of the special tokens", **tables})
+    write(case, case.spec, {})
+
+
+def assembly() -> None:
+    """Inputs of every mode for a prompt whose tokens outlast its mel frames by one."""
+    words = {"text": "one two", "prompt": "what the prompt says", "cached speaker prompt": "kept", "instruct": "fast"}
+    described = "; ".join(f'{name} "{value}"' for name, value in words.items())
+    rows = [{"mel_frames_24k": frames, "speech_tokens": tokens} for frames, tokens in ((60, 30), (61, 31), (57, 29))]
+    for row in rows:
+        kept = align_prompt(row["mel_frames_24k"], row["speech_tokens"])
+        row |= {"kept_tokens": kept, "kept_mel_frames": 2 * kept}
+    said = {"zero_shot_cached": "cached speaker prompt", "instruct2": "instruct"}
+    spec = {
+        "module": "frontend",
+        "mode": "prompt trimming and the set of model inputs per mode; no tensors",
+        "modes_text": f"{described}; prompt audio of 20000 samples at 16 kHz",
+        "trimming": rows,
+        "model_inputs": {},
+    }
+    voice = cases_text.prompt_of(spec["modes_text"])
+    for mode in ("sft", "zero_shot", "zero_shot_cached", "cross_lingual", "instruct2", "vc"):
+        inputs = model_inputs(
+            mode.removesuffix("_cached"),
+            voice,
+            text=cases_text.stub_ids(words["text"]),
+            prompt_text=cases_text.stub_ids(words[said.get(mode, "prompt")]),
+            source_tokens=voice.tokens,
+        )
+        spec["model_inputs"][mode] = {name: cases_text.described(value) for name, value in inputs.items()}
+    case = draft("frontend", "assembly", spec)
+    write(case, case.spec, {})
 
 
 # The two front-end networks.
@@ -477,7 +579,6 @@ TOKEN2WAV_FLOW = {
     "estimator_chunk": 50,
 }
 TOKEN2WAV_SCALE = {"conv_post.parametrizations.weight.original0": 0.1, "f0_predictor.classifier.weight": 90.0}
-TOKEN2WAV_TOLERANCE = {"mel": 5e-4, "f0": 2e-2, "source": 2e-3, "wave": 1e-2}
 STREAM = {
     "token_hop_len": 25,
     "token_max_hop_len": 100,
@@ -555,18 +656,20 @@ def trace(draw: Draw, name: str, tokens: int, prompt_tokens: int, stream: bool, 
     hyper = {**STREAM, "stream": stream, "speed": speed, "plan": calls}
     case = token2wav_case("trace", name, spoken(draw, tokens, prompt_tokens), **hyper)
     got = computed(cases_token2wav, cases_token2wav.run_trace, case)
-    parts = {"audio": "wave", "vocoder_mel": "mel"}
-    kinds = {name: name.partition("_")[2] for name in got}
-    save_roles(case, got, {name: TOKEN2WAV_TOLERANCE[parts.get(part, part)] for name, part in kinds.items()})
+    tolerance = {"vocoder_mel": 5e-4, "f0": 2e-2, "audio": 1e-2}  # the excitations, half the size, are left out
+    parts = {name: name.partition("_")[2] for name in got}
+    kept = picked(got, [name for name, part in parts.items() if part in tolerance])
+    save_roles(case, kept, {name: tolerance[parts[name]] for name in kept})
 
 
 def exact_stream(draw: Draw) -> None:
-    tokens = 29
-    inputs = spoken(draw, tokens, 21)
+    tokens = 19
+    inputs = spoken(draw, tokens, 10)
     blank = {"mel": torch.zeros(1, MELS, 2 * tokens), "wave": torch.zeros(1, 960 * tokens)}
-    case = token2wav_case("exact_streaming", "exact_stream", inputs | blank, token_counts_to_try=[7])
+    case = token2wav_case("exact_streaming", "exact_stream", inputs | blank, token_counts_to_try=[18])
+    case.spec["tolerance"] = tolerance = {"mel": 5e-4, "f0": 2e-2, "wave": 1e-2}
     got = computed(cases_token2wav, cases_token2wav.run_exact, case)
-    save_roles(case, picked(got, TOKEN2WAV_TOLERANCE), TOKEN2WAV_TOLERANCE)
+    save_roles(case, picked(got, tolerance), tolerance)
 
 
 if __name__ == "__main__":

@@ -63,14 +63,6 @@ def test_close_allows_what_the_tolerance_allows_and_no_more() -> None:
             close("x", changed(0.0019), EXPECTED, tolerance)
 
 
-def test_close_accepts_infinities_only_where_they_are_expected() -> None:
-    masked = changed(-math.inf)
-    close("x", masked, masked, "exact")
-    for got in (EXPECTED, changed(math.inf)):
-        with pytest.raises(AssertionError):
-            close("x", got, masked, {"atol": 1e-4})
-
-
 def test_close_catches_a_missing_part_of_an_empty_result() -> None:
     close("x", torch.zeros(0, 3), torch.zeros(0, 3), "exact")
     with pytest.raises(AssertionError, match="shape"):
@@ -107,7 +99,7 @@ def test_load_refuses_a_module_with_other_keys_than_the_case(
             case_of(tmp_path, state_dict=table).load(nn.Linear(3, 2))
 
 
-@pytest.mark.parametrize("spec", [{}, {"module": "nobody"}, {"module": "vocoder", "kind": "nothing"}])
+@pytest.mark.parametrize("spec", [{"module": "nobody"}, {"module": "vocoder", "kind": "nothing"}])
 def test_a_case_that_no_runner_knows_is_a_failure(tmp_path: Path, spec: dict[str, str]) -> None:
     with pytest.raises(AssertionError, match="0 runners know"):
         runner_of(case_of(tmp_path, **spec))

@@ -85,7 +85,7 @@ def say(
     normalise: Annotated[
         bool, typer.Option("--normalise/--no-normalise", help="Write out numbers and signs before speaking.")
     ] = True,
-    lexicon: Annotated[Path | None, _file("How to say certain words.")] = None,
+    lexicon: Annotated[Path | None, _file("How to say certain words: lines of 'from = to'.")] = None,
     sample_rate: Annotated[int | None, typer.Option(help="In Hz; by default the model's.")] = None,
     bit_rate: Annotated[int | None, typer.Option(help="In bit/s, of mp3, opus and aac.")] = None,
     model: Annotated[
@@ -104,7 +104,7 @@ def say(
 
     Prints the name of the file it wrote.  A file appears when it is whole: an interrupted or failed run leaves none.
     """
-    from cosy.cli.output import Output
+    from cosy.cli.output import STANDARD_OUTPUT, Output
     from cosy.types import Sampling, SpeechRequest
 
     tools: Tools = ctx.obj
@@ -112,16 +112,24 @@ def say(
         key: value for key, value in {"top_p": top_p, "top_k": top_k}.items() if value is not None
     }
     SpeechRequest("", speed=speed, gain_db=gain, seed=seed, sampling=Sampling(**sampling))  # refuses before any work
-    _refuse_contradictions(voice, prompt, prompt_text)
-    output = None
-    if out is not None or not play:
-        output = Output(out or DEFAULT_FILE, format, sample_rate, bit_rate, gain, stream)
-        if as_json and output.to_standard_output:
-            raise ParameterError("--json and --out - both want standard output; name a file")
-    words = _words(text, file, live)
+    _refuse_contradictions(
+        {
+            "--voice and --prompt exclude each other; 'cosy voice add' keeps a recording as a voice": voice and prompt,
+            "--prompt-text is what --prompt says; name the recording, too": prompt_text and not prompt,
+            "--live speaks text as it is; leave out --live or --lexicon": live and lexicon,
+            "--live reads standard input; give - as TEXT": live and text != STANDARD_INPUT,
+            "--json and --out - both want standard output; name a file": as_json and out == STANDARD_OUTPUT,
+            "give either TEXT, or --file, or - for standard input": (text is None) == (file is None),
+        }
+    )
+    no_file = play and out is None
+    output = None if no_file else Output(out or DEFAULT_FILE, format, sample_rate, bit_rate, gain, stream)
+    words = _arriving(sys.stdin.buffer) if live else _whole(text, file)
 
     precision = None if dtype is None else dtype.value
-    cosy = tools.load(model, device=device, dtype=precision, voices=voices, final_chunk=final_chunk.value)
+    cosy = tools.load(
+        model, device=device, dtype=precision, voices=voices, final_chunk=final_chunk.value, lexicon=lexicon
+    )
     chunks = cosy.stream(
         words,
         voice,
@@ -149,26 +157,20 @@ def say(
     _report(speech, output, as_json, quiet)
 
 
-def _refuse_contradictions(voice: str | None, prompt: Path | None, prompt_text: str) -> None:
-    if voice is not None and prompt is not None:
-        raise ParameterError("--voice and --prompt exclude each other; 'cosy voice add' keeps a recording as a voice")
-    if prompt_text and prompt is None:
-        raise ParameterError("--prompt-text is what --prompt says; name the recording, too")
+def _refuse_contradictions(found: dict[str, object]) -> None:
+    """Raises ParameterError with the first message that applies."""
+    for message, applies in found.items():
+        if applies:
+            raise ParameterError(message)
 
 
-def _words(text: str | None, file: Path | None, live: bool) -> str | Iterator[str]:
-    """The text, or if `live` its pieces as they arrive.  Raises TextError, ParameterError."""
-    if (text is None) == (file is None):
-        raise ParameterError("give either TEXT, or --file, or - for standard input")
-    if live and text != STANDARD_INPUT:
-        raise ParameterError("--live reads standard input; give - as TEXT")
-    if live:
-        return _arriving(sys.stdin.buffer)
+def _whole(text: str | None, file: Path | None) -> str:
+    """The text from wherever it comes.  Raises TextError if it is not UTF-8, or empty."""
     if file is not None:
         text = _decode(file.read_bytes(), str(file))
     elif text == STANDARD_INPUT:
         text = _decode(sys.stdin.buffer.read(), "standard input")
-    assert text is not None
+    assert text is not None, "one of the two is given"
     if not text.strip():
         raise TextError("there is nothing to say: the text is empty")
     return text
