@@ -54,6 +54,13 @@ def test_a_stream_joins_to_what_say_returns(cosy: Cosy, speech: Speech) -> None:
     np.testing.assert_allclose(np.concatenate([c.samples for c in chunks]), speech.samples, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_speaks(small_model_dir: Path, dtype: str) -> None:
+    speech = Cosy.load(small_model_dir, dtype=dtype).say("hi", PLAIN_PRESET, seed=3)
+    assert np.isfinite(speech.samples).all()
+    assert np.abs(speech.samples).max() > 0.0
+
+
 def test_text_may_arrive_in_pieces(cosy: Cosy) -> None:
     chunks = list(cosy.stream(iter(["h", "i"]), PLAIN_PRESET, seed=3))
     assert chunks[-1].finish_reason is not None

@@ -195,7 +195,7 @@ class Cosy:
             language=language,
             speed=speed,
             seed=seed,
-            sampling=sampling or self.model.config.llm.sampling,
+            sampling=sampling,
             normalise=normalise,
             stream=not whole_segments,
         )

@@ -130,7 +130,8 @@ class Synthesizer:
         if self.policy == "official" and request.stream and request.speed != 1.0:
             raise ParameterError("the official policy cannot change the speed of a stream; switch streaming off")
         seed = secrets.randbits(32) if request.seed is None else request.seed
-        sampler = RasSampler(request.sampling, torch.Generator().manual_seed(seed))
+        sampling = request.sampling or self.model.config.llm.sampling
+        sampler = RasSampler(sampling, torch.Generator().manual_seed(seed))
         instruction = request.instruction.strip() and self.frontend.instruction(request.instruction)
         prepared = conditions(voice, self.model.text_tokenizer, request.mode, instruction)
         prompt = FlowPrompt(*(tensor.to(self.model.device) for tensor in prepared.flow))

@@ -87,7 +87,7 @@ class SpeechRequest:
     format: str = "wav"
     bit_rate_bps: int | None = None
     seed: int | None = None  # None: drawn by the engine and reported back
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling | None = None  # None: as the model directory says
     normalise: bool = True
     stream: bool = True
     deadline_s: float | None = None  # seconds from submission to first audio

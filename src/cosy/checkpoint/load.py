@@ -66,7 +66,8 @@ class LoadedModel:
 
     @cached_property
     def hift(self) -> Vocoder:
-        return cast("Vocoder", self._network("hift")).fold()
+        """Always in float32: phases and the F0 they are integrated from do not survive half precision."""
+        return cast("Vocoder", self._network("hift", torch.float32)).fold()
 
     @cached_property
     def text_tokenizer(self) -> TextTokenizer:
@@ -107,8 +108,8 @@ class LoadedModel:
     def _layout(self) -> Layout:
         return Layout(self.directory)
 
-    def _network(self, part: Part) -> nn.Module:
-        return load_network(self.directory, part, self.config, device=self.device, dtype=self.dtype).eval()
+    def _network(self, part: Part, dtype: torch.dtype | None = None) -> nn.Module:
+        return load_network(self.directory, part, self.config, device=self.device, dtype=dtype or self.dtype).eval()
 
 
 LOADABLE = (*PARTS, "text_tokenizer", "speech_tokenizer", "speaker_encoder", "spk2info")

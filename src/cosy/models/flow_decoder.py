@@ -25,7 +25,8 @@ NOISE_BLOCK = 15_000  # frames (300 s), the length of the official buffer
 def noise_block(index: int) -> Tensor:
     """Frames [index * NOISE_BLOCK, (index + 1) * NOISE_BLOCK) of the fixed noise; block 0 is the official draw."""
     generator = torch.Generator().manual_seed(index)
-    return torch.randn([1, MEL_BANDS, NOISE_BLOCK], generator=generator)
+    with torch.inference_mode(False):  # kept for later callers, which may be training
+        return torch.randn([1, MEL_BANDS, NOISE_BLOCK], generator=generator)
 
 
 def fixed_noise(frames: int, start: int = 0) -> Tensor:

@@ -111,9 +111,9 @@ _ADDRESS_SIGNS = {
     "~": "tilde",
 }
 _TOP_DOMAINS = "com|org|net|edu|gov|info|io|ai|dev|app|co|me|tv|cn|jp|kr|de|uk|fr|eu|us|ca|au"
-EMAIL = r"(?<![\w.+-])[\w+][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"
+EMAIL = r"(?<![A-Za-z0-9_.+-])[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"
 URL = (
-    r"(?<![\w.@-])(?:(?:https?://|www\.)[A-Za-z0-9][!-;=?-~]{1,2000}(?<![.,;:!?)\]'\"])"
+    r"(?<![A-Za-z0-9_.@-])(?:(?:https?://|www\.)[A-Za-z0-9][!-;=?-~]{1,2000}(?<![.,;:!?)\]'\"])"
     rf"|(?:[A-Za-z0-9-]{{1,63}}\.){{1,8}}(?:{_TOP_DOMAINS})\b(?![.@][A-Za-z0-9])(?:/[!-;=?-~]{{0,2000}}(?<![.,;:!?)\]'\"]))?)"
 )
 
@@ -270,14 +270,14 @@ def _digit_run(m: re.Match[str]) -> str:
 
 
 TITLES = (
-    rule("title", r"\bDr\.(?=\s+[A-Z])", "Doctor"),
-    rule("title", r"\bMr\.(?=\s+[A-Z])", "Mister"),
-    rule("title", r"\bMrs\.(?=\s+[A-Z])", "Missus"),
-    rule("title", r"\bMs\.(?=\s+[A-Z])", "Ms"),
-    rule("title", r"\bProf\.(?=\s+[A-Z])", "Professor"),
+    rule("title", r"(?<![A-Za-z])Dr\.(?=\s+[A-Z])", "Doctor"),
+    rule("title", r"(?<![A-Za-z])Mr\.(?=\s+[A-Z])", "Mister"),
+    rule("title", r"(?<![A-Za-z])Mrs\.(?=\s+[A-Z])", "Missus"),
+    rule("title", r"(?<![A-Za-z])Ms\.(?=\s+[A-Z])", "Ms"),
+    rule("title", r"(?<![A-Za-z])Prof\.(?=\s+[A-Z])", "Professor"),
     rule("title", r"(?<=[a-z] )St\.(?=\s*(?:$|[,;]|[a-z]))", "Street"),
-    rule("title", r"\bSt\.(?=\s+[A-Z])", "Saint"),
-    rule("title", r"\b([JS])r\.(?=\s|$|[,;])", lambda m: {"J": "Junior", "S": "Senior"}[m[1]]),
+    rule("title", r"(?<![A-Za-z])St\.(?=\s+[A-Z])", "Saint"),
+    rule("title", r"(?<![A-Za-z])([JS])r\.(?=\s|$|[,;])", lambda m: {"J": "Junior", "S": "Senior"}[m[1]]),
 )
 
 _WORDING = (

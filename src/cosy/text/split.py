@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from cosy.text.unicode import is_combining, is_symbol
+from cosy.text.unicode import STREAM_SAFE_MARKS, is_combining, is_symbol
 
 Length = Callable[[str], int]
 
@@ -168,7 +168,8 @@ def _halved(text: str, size: Length) -> list[str]:
     if size(text) <= TOKEN_MAX or len(text) < 2:
         return [text]
     middle = len(text) // 2
-    while middle < len(text) - 1 and is_combining(text[middle]):
+    latest = min(middle + STREAM_SAFE_MARKS, len(text) - 1)
+    while middle < latest and is_combining(text[middle]):
         middle += 1
     return _halved(text[:middle], size) + _halved(text[middle:], size)
 

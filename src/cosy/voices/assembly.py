@@ -1,7 +1,7 @@
 """What each mode of CosyVoice 2 hands to its two models: a table, and the trimming of a prompt.
 
 Plain tensors in, plain tensors out, under the names of the official interface.  The synthesis itself
-takes the same inputs from `cosy.conditions`; here they are complete, for tests, tools and exports.
+takes the same inputs from `cosy.voices.conditions`; here they are complete, for tests, tools and exports.
 
     k  speech tokens of the prompt; 2k mel frames
 """
