@@ -306,7 +306,7 @@ def vocoder_whole(draw: Draw) -> None:
     got = computed(cases_vocoder, cases_vocoder.run_decode, case)
     save_roles(case, picked(got, ("stage0", "wave")), {"stage0": 4e-4, "wave": 1e-4})
 
-    tolerance = {"f0": 5e-3, "source": 1e-3, "wave": 3e-3}
+    tolerance = {"f0": 1e-3, "source": 1e-4, "wave": 1e-4}
     case = vocoder_case("inference", "inference", {"mel": draw.normal(1, MELS, 5)})
     case.spec["generated_inputs"] = noise_rule(352, 1, 2400, 3)
     save_roles(case, computed(cases_vocoder, cases_vocoder.run_inference, case), tolerance)
@@ -656,7 +656,7 @@ def trace(draw: Draw, name: str, tokens: int, prompt_tokens: int, stream: bool, 
     hyper = {**STREAM, "stream": stream, "speed": speed, "plan": calls}
     case = token2wav_case("trace", name, spoken(draw, tokens, prompt_tokens), **hyper)
     got = computed(cases_token2wav, cases_token2wav.run_trace, case)
-    tolerance = {"vocoder_mel": 5e-4, "f0": 2e-2, "audio": 1e-2}  # the excitations, half the size, are left out
+    tolerance = {"vocoder_mel": 1e-4, "f0": 2e-3, "audio": 1e-3}  # the excitations, half the size, are left out
     parts = {name: name.partition("_")[2] for name in got}
     kept = picked(got, [name for name, part in parts.items() if part in tolerance])
     save_roles(case, kept, {name: tolerance[parts[name]] for name in kept})
@@ -667,7 +667,7 @@ def exact_stream(draw: Draw) -> None:
     inputs = spoken(draw, tokens, 10)
     blank = {"mel": torch.zeros(1, MELS, 2 * tokens), "wave": torch.zeros(1, 960 * tokens)}
     case = token2wav_case("exact_streaming", "exact_stream", inputs | blank, token_counts_to_try=[18])
-    case.spec["tolerance"] = tolerance = {"mel": 5e-4, "f0": 2e-2, "wave": 1e-2}
+    case.spec["tolerance"] = tolerance = {"mel": 1e-4, "f0": 2e-3, "wave": 1e-3}
     got = computed(cases_token2wav, cases_token2wav.run_exact, case)
     save_roles(case, picked(got, tolerance), tolerance)
 

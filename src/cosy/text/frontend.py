@@ -2,11 +2,12 @@
 
     lexicon -> clean -> write out -> split
 
-Text that holds `<|` and `|>` is the caller's own markup: it is spoken as it stands, in one segment.
+Text with a mark such as `<|endofprompt|>` is the caller's own: it is spoken as it stands, in one segment.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +15,7 @@ from cosy.errors import TextError
 from cosy.text import official
 from cosy.text.lexicon import Lexicon
 from cosy.text.normalize import clean, language_of, write_out
-from cosy.text.rules import Log, Rewrite
+from cosy.text.rules import Log, Rewrite, differing
 from cosy.text.split import is_speakable, split_text
 from cosy.text.tokenizer import END_OF_PROMPT
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cosy.text.tokenizer import TextTokenizer
 
 Policy = Literal["cosy", "official"]
+_MARK = re.compile(r"<\|[^<>|]{1,40}\|>")
 SHOWN = 40  # characters of a text in an error message
 
 
@@ -92,7 +94,7 @@ class TextFrontend:
         return text if END_OF_PROMPT in text else text + END_OF_PROMPT
 
     def _spoken(self, text: str, language: str, normalise: bool, log: Log | None) -> str:
-        if official.has_marks(text):
+        if _MARK.search(text):
             return text
         if self.lexicon is not None:
             text = self.lexicon.apply(text, log)
@@ -104,11 +106,11 @@ class TextFrontend:
     def _official(self, text: str, normalise: bool, log: Log | None) -> str:
         spoken = str(official.text_normalize(text, self._length, split=False, text_frontend=normalise))
         if spoken != text and log is not None:
-            log.append(Rewrite("official", text, spoken))
+            log.append(differing("official", text, spoken))
         return spoken
 
     def _split(self, text: str, language: str, normalise: bool) -> list[str]:
-        if official.has_marks(text):
+        if _MARK.search(text):
             return [text]
         if self.policy == "cosy":
             return split_text(text, self._length, language)

@@ -16,7 +16,7 @@ from cosy.errors import TextError
 from cosy.text.east_asian import east_asian
 from cosy.text.english import english
 from cosy.text.official import remove_bracket, replace_blank, replace_corner_mark
-from cosy.text.rules import Log, Rewrite, Rule, apply_all, rule
+from cosy.text.rules import Log, Rule, apply_all, differing, rule
 from cosy.text.unicode import HAN, HANGUL, KANA, drop_lone_surrogates
 
 OTHER = "other"  # letters of a language that has no rules
@@ -115,7 +115,7 @@ def clean(text: str, log: Log | None = None) -> str:
     """`text` without characters that stand for no sound; full-width letters, digits and signs in ASCII."""
     whole = drop_lone_surrogates(text)
     if whole != text and log is not None:
-        log.append(Rewrite("surrogate", text.encode("utf-8", "backslashreplace").decode(), whole))
+        log.append(differing("surrogate", text.encode("utf-8", "backslashreplace").decode(), whole))
     return apply_all(_CLEANING, whole, log).strip()
 
 
@@ -144,6 +144,6 @@ def _chinese_marks(text: str, log: Log | None) -> str:
     ):
         changed = step(text)
         if changed != text and log is not None:
-            log.append(Rewrite(name, text, changed))
+            log.append(differing(name, text, changed))
         text = changed
     return text

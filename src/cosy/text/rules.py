@@ -52,6 +52,15 @@ def rule(name: str, pattern: str, replacement: Replacement, flags: int = 0) -> R
     return Rule(name, re.compile(pattern, flags), replacement)
 
 
+def differing(name: str, before: str, after: str) -> Rewrite:
+    """The change between two whole texts, from the first to the last character that differs."""
+    shorter = min(len(before), len(after))
+    head = next((at for at in range(shorter) if before[at] != after[at]), shorter)
+    rest = shorter - head
+    tail = next((at for at in range(rest) if before[-1 - at] != after[-1 - at]), rest)
+    return Rewrite(name, before[head : len(before) - tail], after[head : len(after) - tail])
+
+
 def apply_all(rules: Iterable[Rule], text: str, log: Log | None = None) -> str:
     """Apply rules one after another."""
     for each in rules:

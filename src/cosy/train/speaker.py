@@ -36,7 +36,7 @@ class Classifier(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """features (B, T, F) -> cosines between vector and centres (B, classes)."""
         vectors = F.normalize(self.encoder(features).float(), dim=-1)
-        with torch.autocast(features.device.type, enabled=False):  # a cosine rounded to 1 has no finite slope as an angle
+        with torch.autocast(features.device.type, enabled=False):  # a cosine rounded to 1 is an angle without slope
             return vectors @ F.normalize(self.centres.weight.float(), dim=-1).T
 
 
