@@ -115,6 +115,7 @@ class Cosy:
         Raises CheckpointError if there is no such model or it cannot be used, ParameterError for an unknown option.
         """
         directory = find_model(model)
+        _require_device(device)
         from cosy.checkpoint.load import load_model
         from cosy.voices.store import VoiceStore
 
@@ -280,6 +281,17 @@ def _mode(mode: Mode | str | None) -> Mode | None:
         return None if mode is None else Mode(mode)
     except ValueError:
         raise ParameterError(f"unknown mode {mode!r}; choose one of {', '.join(m.value for m in Mode)}") from None
+
+
+def _require_device(device: str | torch.device) -> None:
+    """Raises ParameterError for a device that this machine does not have."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ParameterError(f"the device {str(device)!r} cannot be used ({reason}); choose cpu") from error
 
 
 def _precision(dtype: str | torch.dtype | None) -> torch.dtype:

@@ -69,6 +69,7 @@ class _Job:
     seed: int
     sampler: Sampler
     clock: Stopwatch
+    voice_warnings: tuple[str, ...]  # from its preparation
 
 
 class Synthesizer:
@@ -135,7 +136,7 @@ class Synthesizer:
         instruction = request.instruction.strip() and self.frontend.instruction(request.instruction)
         prepared = conditions(voice, self.model.text_tokenizer, request.mode, instruction)
         prompt = FlowPrompt(*(tensor.to(self.model.device) for tensor in prepared.flow))
-        return _Job(request, prepared, prompt, seed, sampler, Stopwatch())
+        return _Job(request, prepared, prompt, seed, sampler, Stopwatch(), voice.info.warnings)
 
     @torch.inference_mode()
     def _speak(self, job: _Job, segments: Sequence[TextSegment]) -> Iterator[AudioChunk]:
@@ -169,7 +170,11 @@ class Synthesizer:
                 continue
             details: dict[str, Any] = {"seed": job.seed, "mode": job.conditions.mode.value}
             if piece.final:
-                details |= {"text_tokens": text_tokens(), "speech_tokens": spoken.count, "warnings": _warnings(spoken)}
+                details |= {
+                    "text_tokens": text_tokens(),
+                    "speech_tokens": spoken.count,
+                    "warnings": _warnings(job, place, spoken),
+                }
             yield AudioChunk(
                 samples=samples,
                 rate_hz=self.model.config.sample_rate,
@@ -225,12 +230,14 @@ class _Counted(Generic[Item]):
             yield item
 
 
-def _warnings(spoken: _Counted[int]) -> list[str]:
+def _warnings(job: _Job, place: _Place, spoken: _Counted[int]) -> list[str]:
+    """What the caller should know: of the voice's recording, once, and of the segment."""
+    found = list(job.voice_warnings) if place.index == 0 else []
     if not spoken.count:
-        return ["the model said nothing for this text"]
-    if spoken.result is FinishReason.LENGTH:
-        return [f"cut off at the length limit after {spoken.count} speech tokens"]
-    return []
+        found.append("the model said nothing for this text")
+    elif spoken.result is FinishReason.LENGTH:
+        found.append(f"cut off at the length limit after {spoken.count} speech tokens")
+    return found
 
 
 def pause_after(text: str) -> float:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cosy.checkpoint.layout import OFFICIAL_MODEL
 from cosy.checkpoint.pull import KNOWN_MODELS, NEEDED, REQUIRED, RemoteFile, connect, pull, resolve
+from cosy.cli.app import app
 from cosy.cli.model import model_app
 from cosy.errors import CheckpointError, MissingDependencyError, ParameterError
 
@@ -168,6 +169,6 @@ def test_the_command_fetches_and_prints_the_directory(tmp_path: Path, monkeypatc
 
 
 def test_the_command_reports_an_unknown_name() -> None:
-    result = CliRunner().invoke(model_app, ["pull", "CosyVoice9"])
-    assert result.exit_code == 1
+    result = CliRunner().invoke(app, ["model", "pull", "CosyVoice9"])
+    assert result.exit_code == 2
     assert "error: unknown model" in result.stderr

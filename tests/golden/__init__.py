@@ -89,11 +89,12 @@ def close(what: str, got: Any, expected: Any, tolerance: Any) -> None:
         tolerance = {"atol": tolerance}
     absolute = tolerance.get("atol", 0.0) + tolerance.get("max_abs", 0.0)
     relative = tolerance.get("rtol", 0.0) + tolerance.get("max_rel", 0.0)
-    want = expected.astype(np.float64)
-    bound = absolute + relative * np.abs(want) + tolerance.get("rel_max", 0.0) * np.abs(want).max()
-    error = np.abs(got.astype(np.float64) - want)
-    error[~np.isfinite(error)] = np.inf
-    error[(got == expected)] = 0.0  # equal infinities
+    size = np.abs(np.where(np.isfinite(expected), expected, 0).astype(np.float64))  # an infinity widens no bound
+    bound = absolute + relative * size + tolerance.get("rel_max", 0.0) * size.max()
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        error = np.abs(got.astype(np.float64) - expected)
+    error = np.where(np.isfinite(error), error, np.inf)
+    error = np.where(got == expected, 0.0, error)  # equal infinities
     worst = np.unravel_index(np.argmax(error - bound), error.shape)
     excess = np.broadcast_to(bound, error.shape)[worst]
     assert error[worst] <= excess, (

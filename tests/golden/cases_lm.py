@@ -123,12 +123,6 @@ def forward(case: Case) -> None:
             close(f"{run}.{name}", got[len(got) - len(want) :], want, case.spec["tolerance"])  # some keep the end only
 
 
-def close_masked(what: str, got: Tensor, expected: Tensor, tolerance: Any) -> None:
-    """Scores with some at -inf: the same ones masked, the others close."""
-    close(f"{what} masked", got.isneginf(), expected.isneginf(), "exact")
-    close(what, got[got.isfinite()], expected[expected.isfinite()], tolerance)
-
-
 def stopped_by(reason: FinishReason, chosen: list[int]) -> int | None:
     return chosen[-1] if reason is FinishReason.STOP else None
 
@@ -153,7 +147,7 @@ def decode(case: Case) -> None:
         assert stopped_by(reason, chooser.chosen) == facts["stopped_by"]
         prefill = origin(model, expected[f"{run}.prefill_sequence"])
         close(f"{run}.prefill_sequence", model.fed[0].detach(), prefill.detach(), "exact")
-        close_masked(f"{run}.log_probs", torch.stack(chooser.seen), expected[f"{run}.log_probs"], tolerance)
+        close(f"{run}.log_probs", torch.stack(chooser.seen), expected[f"{run}.log_probs"], tolerance)
 
 
 def bistream(case: Case) -> None:
@@ -205,7 +199,7 @@ def play(case: Case, model: Tape, run: str, facts: dict[str, Any]) -> None:
     close(f"{run}.call_lengths", [len(x) for x in model.fed], expected["call_lengths"], "exact")
     fed = origin(model, expected["call_inputs"])
     close(f"{run}.call_inputs", torch.cat(model.fed).detach(), fed.detach(), "exact")
-    close_masked(
+    close(
         f"{run}.sampled", torch.stack(chooser.seen), expected["sampled_log_probs"], tolerance_of(case, "sampled")
     )
     check_chosen(model, chooser, expected["chosen"].tolist(), run)

@@ -79,11 +79,11 @@ def hertz(part: tuple[str, str, str]) -> int:
 
 
 def is_mel(kind: str) -> Callable[[Case], bool]:
-    return lambda case: case.spec["module"] == "mel" and case.spec["kind"] == kind
+    return lambda case: case.spec.get("module") == "mel" and case.spec.get("kind") == kind
 
 
 def is_prompt_features(case: Case) -> bool:
-    return case.spec["module"] == "frontend" and {"wav16k", "wav24k"} <= case.spec.get("tensors", {}).keys()
+    return case.spec.get("module") == "frontend" and {"wav16k", "wav24k"} <= case.spec.get("tensors", {}).keys()
 
 
 RUNNERS = [

@@ -324,7 +324,7 @@ def test_options_that_do_not_fit_are_refused(vocoder: Vocoder) -> None:
         VocoderStream(vocoder, context_frames=16)
     with pytest.raises(ParameterError, match="0 to 3 frames long"):
         VocoderStream(vocoder, 3, blend_frames=4)
-    with pytest.raises(ParameterError, match="speed must be positive"):
+    with pytest.raises(ParameterError, match="speed must be above 0"):
         VocoderStream(vocoder).init_state(1).start(0, speed=0.0)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from cosy.nn.speed import at_speed, extend_at_speed, frames_at_speed, init_speed, interpolate
 
-SPEEDS = [0.5, 0.77, 0.9, 1.0, 1.1, 1.7, 2.0, 3.3]
+SPEEDS = [0.5, 0.77, 0.9, 1.0, 1.1, 1.7, 2.0, 3.3, 4.0]
 
 
 def some_mel(frames: int) -> Tensor:

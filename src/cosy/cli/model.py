@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cosy.errors import CosyError
-
 if TYPE_CHECKING:
     from cosy.checkpoint.check import Report
 
@@ -48,12 +46,9 @@ def pull(
     from cosy.checkpoint.pull import pull as pull_model
 
     target = to or Path(name.rpartition("/")[2])
-    try:
-        resolve(name, source.value)  # a wrong name is reported before a missing package
-        hub = connect(source.value)
-        pull_model(name, target, hub=hub, source=source.value, revision=revision, progress=_chatter)
-    except CosyError as error:
-        raise _failure(error) from error
+    resolve(name, source.value)  # a wrong name is reported before a missing package
+    hub = connect(source.value)
+    pull_model(name, target, hub=hub, source=source.value, revision=revision, progress=_chatter)
     _chatter(f"done; 'cosy model check {target}' examines it")
     typer.echo(str(target))
 
@@ -84,20 +79,12 @@ def convert(
     """Write a model directory anew, as .pt or safetensors, in another precision."""
     from cosy.checkpoint.convert import convert as convert_model
 
-    try:
-        convert_model(source, target, weights=to.value, dtype=dtype.value)
-    except CosyError as error:
-        raise _failure(error) from error
+    convert_model(source, target, weights=to.value, dtype=dtype.value)
     typer.echo(str(target))
 
 
 def _chatter(message: str) -> None:
     typer.echo(message, err=True)
-
-
-def _failure(error: CosyError) -> typer.Exit:
-    typer.echo(f"error: {error}", err=True)
-    return typer.Exit(1)
 
 
 _VERDICTS = {True: " (official)", False: " (not the official file)", None: ""}

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosy.errors import ParameterError
-
 if TYPE_CHECKING:
     from cosy.api import Cosy
     from cosy.cli.play import Playing
@@ -16,19 +14,9 @@ if TYPE_CHECKING:
 
 
 def load(model: Path | None = None, *, device: str = "cpu", **options: Any) -> Cosy:
-    """A model that is ready to speak; arguments and errors as in `Cosy.load`.
-
-    Raises ParameterError, before anything is loaded, for a device that this machine does not have.
-    """
-    import torch
-
+    """A model that is ready to speak; arguments and errors as in `Cosy.load`."""
     from cosy.api import Cosy
 
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ParameterError(f"the device {device!r} cannot be used ({reason}); choose cpu") from error
     return Cosy.load(model, device=device, **options)
 
 

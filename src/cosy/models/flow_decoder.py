@@ -7,7 +7,7 @@ Letters: B batch, F frames, M mel bands, S steps.  Source: Lipman et al. 2023; M
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cosy.audio.constants import MEL_BANDS
 from cosy.config import FlowConfig
-from cosy.nn.estimator import Estimator, conditions
+from cosy.nn.estimator import Estimator, EstimatorState, conditions
 from cosy.nn.masks import Masks, build_masks
 
 NOISE_BLOCK = 15_000  # frames (300 s), the length of the official buffer
@@ -59,20 +59,29 @@ class FlowDecoder(nn.Module):
         return build_masks(frames, lengths, self.estimator.chunk if streaming else None, device)
 
     def states(
-        self, mu: Tensor, cond: Tensor, spks: Tensor, noise: Tensor, masks: Masks, n_timesteps: int
+        self,
+        mu: Tensor,
+        cond: Tensor,
+        spks: Tensor,
+        noise: Tensor,
+        masks: Masks,
+        n_timesteps: int,
+        memory: Sequence[EstimatorState] | None = None,
     ) -> Iterator[Tensor]:
         """The mel state [B, F, M] after each Euler step; float32 whatever the network computes in.
 
-        `mu`, `cond` [B, F, M]; `spks` [B, M]; `noise` [B or 1, M, F].
+        `mu`, `cond` [B, F, M]; `spks` [B, M]; `noise` [B or 1, M, F].  The estimator sees every row twice in a row:
+        with its conditions, then without; `masks` and `memory` (one state per step, in a stream) are of these 2B rows.
         """
         x = noise.to(mu.device).mT.expand_as(mu)
         given = conditions(mu, spks, cond)
-        pair = torch.cat([given, torch.zeros_like(given)])  # conditional rows first; guidance drops everything
+        pair = torch.stack([given, torch.zeros_like(given)], dim=1).flatten(0, 1)  # guidance drops everything
         grid = time_grid(n_timesteps)
         times = self.estimator.time_vectors(grid[:-1].to(mu.device))
-        for time, dt in zip(times, grid.diff().tolist(), strict=True):
-            v = self.estimator(torch.cat([x, x]).to(pair), pair, time[None], masks)
-            conditional, free = v.float().chunk(2)
+        kept = memory or [None] * n_timesteps
+        for time, dt, state in zip(times, grid.diff().tolist(), kept, strict=True):
+            v = self.estimator(x.repeat_interleave(2, dim=0).to(pair), pair, time[None], masks, state)
+            conditional, free = v.float().unflatten(0, (-1, 2)).unbind(1)
             x = x + dt * ((1 + self.guidance) * conditional - self.guidance * free)
             yield x
 
@@ -88,7 +97,7 @@ class FlowDecoder(nn.Module):
         lengths: Tensor | None = None,
     ) -> Tensor:
         """Solve the whole sequence -> mel [B, M, F] float32."""
-        twice = None if lengths is None else lengths.repeat(2)
+        twice = None if lengths is None else lengths.repeat_interleave(2)
         masks = self.masks(mu.shape[1], twice, streaming, mu.device)
         *_, mel = self.states(mu, cond, spks, noise, masks, n_timesteps)
         return mel.mT

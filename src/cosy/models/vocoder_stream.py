@@ -28,7 +28,7 @@ from cosy.errors import ParameterError
 from cosy.models.f0_predictor import LAYERS as F0_REACH
 from cosy.models.source import SourceState, harmonic_noise
 from cosy.models.vocoder import Vocoder
-from cosy.nn.speed import SpeedState, extend_at_speed, init_speed
+from cosy.nn.speed import FASTEST, SpeedState, extend_at_speed, init_speed
 from cosy.nn.state import State
 
 EXACT = 20  # frames of look-ahead: a sample depends on the mel up to 19.75 frames after it
@@ -63,10 +63,10 @@ class VocoderState(State):
         """Begin another utterance in a row.
 
         `seed` and the position in the request, counted from `first_sample`, determine the noise.  `speed` changes
-        the tempo, not the pitch; ParameterError unless it is positive.
+        the tempo, not the pitch; ParameterError unless it is positive and at most 4.
         """
-        if not (math.isfinite(speed) and speed > 0):
-            raise ParameterError(f"speed must be positive, got {speed}")
+        if not 0.0 < speed <= FASTEST:
+            raise ParameterError(f"speed must be above 0 and at most {FASTEST:g}, got {speed}")
         self.reset(torch.tensor([row], device=self.seed.device))
         self.seed[row], self.pace.speed[row], self.first_sample[row] = seed, speed, first_sample
 

@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cosy.nn.cache import KeyValues
+from cosy.nn.masks import NOTHING_HIDDEN, Masks
+
 
 def relative_positions(queries: int, keys: int, width: int, like: Tensor) -> Tensor:
     """Sines and cosines [Q+K, D] of the offsets K-1, K-2, ..., -Q (query minus key), most positive first.
@@ -36,6 +39,17 @@ def relative_shift(x: Tensor) -> Tensor:
     return lined_up[..., : rows - queries]
 
 
+def stream_positions(offsets: Tensor, width: int, like: Tensor) -> Tensor:
+    """The table of `relative_positions` that covers the integer `offsets` and starts with the greatest."""
+    return relative_positions(max(-int(offsets.min()), 0), int(offsets.max()) + 1, width, like)
+
+
+def pick_offsets(x: Tensor, offsets: Tensor) -> Tensor:
+    """[B, H, Q, rows] scores by offset, greatest first -> [B, H, Q, K] scores by key, for `offsets` [B, Q, K]."""
+    rows = (offsets.max() - offsets)[:, None]
+    return x.gather(-1, rows.expand(-1, x.shape[1], -1, -1))
+
+
 class RelativeAttention(nn.Module):
     """softmax( ((q_i + u) k_j + (q_i + v) W_pos pe(i-j)) / sqrt(d) ) over j."""
 
@@ -50,16 +64,30 @@ class RelativeAttention(nn.Module):
         self.pos_bias_u = nn.Parameter(nn.init.xavier_uniform_(torch.empty(heads, size // heads)))
         self.pos_bias_v = nn.Parameter(nn.init.xavier_uniform_(torch.empty(heads, size // heads)))
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`x` [B, T, D], `positions` [2T, D] from `relative_positions`, `mask` [B or 1, 1, T, T] -> [B, T, D]."""
+    def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> KeyValues:
+        weight = self.linear_k.weight
+        return KeyValues.empty(weight, batch, self.heads, capacity, weight.shape[0] // self.heads, dtype)
+
+    def forward(
+        self, x: Tensor, positions: Tensor, masks: Masks = NOTHING_HIDDEN, state: KeyValues | None = None
+    ) -> Tensor:
+        """`x` [B, T, D] -> [B, T, D].
+
+        `positions` [rows, D]: from `relative_positions`, in a stream from `stream_positions`.
+        `state`: of the streams that `x` continues, which advances in place; None: `x` is the whole sequence.
+        """
         q = self.split(self.linear_q(x))
         k = self.split(self.linear_k(x))
         v = self.split(self.linear_v(x))
-        p = self.split(self.linear_pos(positions))  # [H, Q+K, d]
+        if state is not None:
+            k, v = state.extend(k, v, masks.window)
+        p = self.split(self.linear_pos(positions))  # [H, rows, d]
         by_offset = (q + self.pos_bias_v[:, None]).matmul(p.mT)
-        bias = relative_shift(by_offset) / math.sqrt(q.shape[-1])
-        if mask is not None:
-            bias = bias.masked_fill(~mask, -math.inf)
+        window = masks.window
+        by_key = relative_shift(by_offset) if window is None else pick_offsets(by_offset, window.offsets)
+        bias = by_key / math.sqrt(q.shape[-1])
+        if masks.attention is not None:
+            bias = bias.masked_fill(~masks.attention, -math.inf)
         dropout = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q + self.pos_bias_u[:, None], k, v, attn_mask=bias, dropout_p=dropout)
         out: Tensor = self.linear_out(y.transpose(1, 2).flatten(2))  # (B, H, T, d) -> (B, T, D)
@@ -95,8 +123,13 @@ class ConformerBlock(nn.Module):
         self.norm_ff = nn.LayerNorm(size, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None = None) -> Tensor:
+    def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> KeyValues:
+        return self.self_attn.init_state(batch, capacity, dtype)
+
+    def forward(
+        self, x: Tensor, positions: Tensor, masks: Masks = NOTHING_HIDDEN, state: KeyValues | None = None
+    ) -> Tensor:
         """`x` [B, T, D]; the other arguments as in `RelativeAttention`."""
-        x = x + self.dropout(self.self_attn(self.norm_mha(x), positions, mask))
+        x = x + self.dropout(self.self_attn(self.norm_mha(x), positions, masks, state))
         y: Tensor = x + self.dropout(self.feed_forward(self.norm_ff(x)))
         return y

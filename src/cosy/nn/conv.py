@@ -5,9 +5,21 @@ Letters: B batch, T positions, C channels, k kernel size.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from cosy.nn.masks import Window
+from cosy.nn.state import State
+
+
+@dataclass
+class Context(State):
+    """The positions just before the next piece of a stream; zeros at its start."""
+
+    left: Tensor  # (B, k-1, C)
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -39,6 +51,9 @@ class CausalConv1d(Conv1d):
         """`left` [B, k-1, C]: what came before `x`; None: the start, where zeros stand."""
         return super().forward(extend_left(x, self.kernel_size[0] - 1, left))
 
+    def init_state(self, batch: int) -> Context:
+        return context(self, batch, self.kernel_size[0] - 1)
+
 
 def extend_left(x: Tensor, size: int, left: Tensor | None = None) -> Tensor:
     """`x` [B, T, C] with `size` positions put before it: `left`, or zeros."""
@@ -46,3 +61,26 @@ def extend_left(x: Tensor, size: int, left: Tensor | None = None) -> Tensor:
         return F.pad(x, (0, 0, size, 0))
     assert left.shape[1] == size, f"left context has {left.shape[1]} positions, needs {size}"
     return torch.cat([left, x], dim=1)
+
+
+def context(conv: nn.Conv1d, batch: int, size: int) -> Context:
+    """The start of `batch` streams of inputs of `conv`, of which it needs `size` past positions."""
+    return Context(conv.weight.new_zeros(batch, size, conv.in_channels))
+
+
+def carry(state: Context | None, x: Tensor, window: Window | None) -> Tensor | None:
+    """What came before the piece `x` [B, T, C] of its streams, whose end is kept for the next one.
+
+    None without a state: `x` is a whole sequence.
+    """
+    if state is None:
+        return None
+    assert window is not None, "a state needs the window of its piece"
+    before = state.left[window.rows]  # a copy
+    size, both = before.shape[1], torch.cat([before, x], dim=1)
+    if window.counts is None:
+        state.left[window.rows] = both[:, -size:]
+    else:
+        places = window.counts[:, None] + torch.arange(size, device=x.device)
+        state.left[window.rows] = both[torch.arange(len(x), device=x.device)[:, None], places]
+    return before

@@ -9,6 +9,8 @@ Source: CosyVoice 2, section 2.5; Matcha-TTS (Mehta et al. 2024), section 3.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from itertools import repeat
 from typing import cast
 
 import torch
@@ -16,8 +18,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosy.config import EstimatorConfig
-from cosy.nn.conv import CausalConv1d, Conv1d
+from cosy.nn.cache import KeyValues
+from cosy.nn.conv import CausalConv1d, Context, Conv1d, carry
 from cosy.nn.masks import Masks, zero_padding
+from cosy.nn.state import State
+
+
+@dataclass
+class ResnetState(State):
+    block1: Context | None = None
+    block2: Context | None = None
+
+
+@dataclass
+class StageState(State):
+    resnet: ResnetState | None = None
+    transformers: list[KeyValues] | None = None
+    conv: Context | None = None
+
+
+@dataclass
+class EstimatorState(State):
+    """What one estimator call keeps of the frames so far; an Euler step and a guidance branch each have their own."""
+
+    stages: list[StageState]
+    final_block: Context | None = None
 
 
 def time_features(t: Tensor, width: int) -> Tensor:
@@ -47,8 +72,13 @@ class CausalBlock(nn.Module):
         # The checkpoint numbers its norm 2: place 1 was a transposition.
         self.block = nn.Sequential(CausalConv1d(in_size, size, 3), nn.Identity(), nn.LayerNorm(size), nn.Mish())
 
-    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
-        return zero_padding(self.block(zero_padding(x, valid)), valid)
+    def init_state(self, batch: int) -> Context:
+        return cast(CausalConv1d, self.block[0]).init_state(batch)
+
+    def forward(self, x: Tensor, masks: Masks, state: Context | None = None) -> Tensor:
+        conv, _, norm, mish = self.block
+        x = zero_padding(x, masks.valid)
+        return zero_padding(mish(norm(conv(x, carry(state, x, masks.window)))), masks.valid)
 
 
 class Resnet(nn.Module):
@@ -61,10 +91,14 @@ class Resnet(nn.Module):
         self.block2 = CausalBlock(size, size)
         self.res_conv = Conv1d(in_size, size, 1)
 
-    def forward(self, x: Tensor, time: Tensor, valid: Tensor | None) -> Tensor:
+    def init_state(self, batch: int) -> ResnetState:
+        return ResnetState(self.block1.init_state(batch), self.block2.init_state(batch))
+
+    def forward(self, x: Tensor, time: Tensor, masks: Masks, state: ResnetState | None = None) -> Tensor:
         """`x` [B, F, in], `time` [B or 1, C]: this resnet's `mlp` of the time embedding -> [B, F, C]."""
-        inner = self.block1(x, valid) + time[:, None]
-        y: Tensor = self.block2(inner, valid) + self.res_conv(zero_padding(x, valid))
+        kept = state or ResnetState()
+        inner = self.block1(x, masks, kept.block1) + time[:, None]
+        y: Tensor = self.block2(inner, masks, kept.block2) + self.res_conv(zero_padding(x, masks.valid))
         return y
 
 
@@ -79,9 +113,15 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(size, heads * head_size, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(heads * head_size, size)])
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> KeyValues:
+        weight = self.to_k.weight
+        return KeyValues.empty(weight, batch, self.heads, capacity, weight.shape[0] // self.heads, dtype)
+
+    def forward(self, x: Tensor, masks: Masks, state: KeyValues | None = None) -> Tensor:
         q, k, v = (to(x).view(*x.shape[:2], self.heads, -1).transpose(1, 2) for to in (self.to_q, self.to_k, self.to_v))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        if state is not None:
+            k, v = state.extend(k, v, masks.window)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=masks.attention)
         out: Tensor = self.to_out[0](y.transpose(1, 2).flatten(2))  # (B, H, F, d) -> (B, F, H d)
         return out
 
@@ -118,8 +158,8 @@ class Transformer(nn.Module):
         self.norm3 = nn.LayerNorm(size)
         self.ff = FeedForward(size, 4 * size)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        x = x + self.attn1(self.norm1(x), mask)
+    def forward(self, x: Tensor, masks: Masks, state: KeyValues | None = None) -> Tensor:
+        x = x + self.attn1(self.norm1(x), masks, state)
         y: Tensor = x + self.ff(self.norm3(x))
         return y
 
@@ -127,9 +167,12 @@ class Transformer(nn.Module):
 class Transformers(nn.ModuleList):
     """The transformers of one stage."""
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        for transformer in self:
-            x = transformer(x, mask)
+    def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> list[KeyValues]:
+        return [cast(Transformer, layer).attn1.init_state(batch, capacity, dtype) for layer in self]
+
+    def forward(self, x: Tensor, masks: Masks, state: list[KeyValues] | None = None) -> Tensor:
+        for layer, memory in zip(self, state or repeat(None, len(self)), strict=True):
+            x = layer(x, masks, memory)
         return x
 
 
@@ -146,13 +189,23 @@ class Stage(nn.ModuleList):
         vector: Tensor = self[0].mlp(time)  # type: ignore[operator]
         return vector
 
-    def forward(self, x: Tensor, time: Tensor, masks: Masks) -> Tensor:
+    def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> StageState:
+        resnet, transformers, *conv = self
+        return StageState(
+            cast(Resnet, resnet).init_state(batch),
+            cast(Transformers, transformers).init_state(batch, capacity, dtype),
+            cast(CausalConv1d, conv[0]).init_state(batch) if conv else None,
+        )
+
+    def forward(self, x: Tensor, time: Tensor, masks: Masks, state: StageState | None = None) -> Tensor:
         """Resnet and transformers; `conv` follows where the skip connection has been taken."""
-        y: Tensor = self[1](self[0](x, time, masks.valid), masks.attention)
+        kept = state or StageState()
+        y: Tensor = self[1](self[0](x, time, masks, kept.resnet), masks, kept.transformers)
         return y
 
-    def conv(self, x: Tensor, masks: Masks) -> Tensor:
-        y: Tensor = self[2](zero_padding(x, masks.valid))
+    def conv(self, x: Tensor, masks: Masks, state: StageState | None = None) -> Tensor:
+        x = zero_padding(x, masks.valid)
+        y: Tensor = self[2](x, carry(state and state.conv, x, masks.window))
         return y
 
 
@@ -180,19 +233,29 @@ class Estimator(nn.Module):
         time = self.time_mlp(time_features(t, self.time_size).to(self.time_mlp.linear_1.weight.dtype))
         return torch.stack([stage.time_vector(time) for stage in self.stages()], dim=1)
 
-    def forward(self, x: Tensor, condition: Tensor, time: Tensor, masks: Masks) -> Tensor:
+    def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> EstimatorState:
+        """The start of `batch` streams; room for `capacity` frames, keys and values stored as `dtype`."""
+        stages = [stage.init_state(batch, capacity, dtype) for stage in self.stages()]
+        return EstimatorState(stages, self.final_block.init_state(batch))
+
+    def forward(
+        self, x: Tensor, condition: Tensor, time: Tensor, masks: Masks, state: EstimatorState | None = None
+    ) -> Tensor:
         """Velocity [B, F, M].
 
         `x` [B, F, M]: the mel state.  `condition` [B, F, 3M]: from `conditions`.
-        `time` [B or 1, R, C]: from `time_vectors`.  `masks`: from `build_masks`.
+        `time` [B or 1, R, C]: from `time_vectors`.  `masks`: from `build_masks`, with a state from `stream_masks`.
+        `state`: of the streams that `x` continues, which advances in place; None: `x` is the whole sequence.
         """
         (down, *middle, up), (first, *between, last) = self.stages(), time.unbind(1)
-        x = skip = down(torch.cat([x, condition], dim=-1), first, masks)
-        x = down.conv(x, masks)
-        for stage, vector in zip(middle, between, strict=True):
-            x = stage(x, vector, masks)
-        x = up(torch.cat([x, skip], dim=-1), last, masks)
-        x = self.final_block(up.conv(x, masks), masks.valid)
+        kept = state or EstimatorState([StageState() for _ in self.stages()])
+        down_kept, *middle_kept, up_kept = kept.stages
+        x = skip = down(torch.cat([x, condition], dim=-1), first, masks, down_kept)
+        x = down.conv(x, masks, down_kept)
+        for stage, vector, stage_kept in zip(middle, between, middle_kept, strict=True):
+            x = stage(x, vector, masks, stage_kept)
+        x = up(torch.cat([x, skip], dim=-1), last, masks, up_kept)
+        x = self.final_block(up.conv(x, masks, up_kept), masks, kept.final_block)
         return zero_padding(self.final_proj(x), masks.valid)
 
 

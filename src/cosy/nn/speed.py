@@ -17,6 +17,11 @@ from torch import Tensor
 
 from cosy.nn.state import State
 
+# A frame waits until the utterance is sure to be long enough for it, so the frame left of it may not be the last one:
+# it is at least the last but (speed + 1) / 2.
+KEPT = 3
+FASTEST = 4.0
+
 
 def frames_at_speed(frames: int, speed: float, final: bool = True) -> int:
     """How many frames come of so many; not `final`: of a mel that goes on, those that no later frame changes."""
@@ -51,7 +56,7 @@ class SpeedState(State):
 
     speed: Tensor  # (B,) float64
     frames: Tensor  # (B,) int64, original frames seen
-    last: Tensor  # (B, 80, 1), the newest of them
+    newest: Tensor  # (B, 80, KEPT), aligned to the right
 
     def reset(self, rows: Tensor) -> None:
         super().reset(rows)
@@ -63,7 +68,7 @@ def init_speed(batch: int, bands: int, like: Tensor) -> SpeedState:
     return SpeedState(
         speed=torch.ones(batch, dtype=torch.float64, device=like.device),
         frames=torch.zeros(batch, dtype=torch.int64, device=like.device),
-        last=torch.zeros(batch, bands, 1, dtype=like.dtype, device=like.device),
+        newest=torch.zeros(batch, bands, KEPT, dtype=like.dtype, device=like.device),
     )
 
 
@@ -75,17 +80,17 @@ def extend_at_speed(mel: Sequence[Tensor], state: SpeedState, final: Sequence[bo
     played = []
     rows = zip(mel, state.speed.tolist(), state.frames.tolist(), final, strict=True)
     for row, (fresh, speed, seen, last) in enumerate(rows):
-        known = torch.cat([state.last[row], fresh], 1) if seen else fresh
-        frames = fresh.shape[1]
+        kept = min(seen, KEPT)
+        known, frames = torch.cat([state.newest[row, :, KEPT - kept :], fresh], 1), fresh.shape[1]
         if speed == 1.0 or known.shape[1] == 0:
             played.append(fresh)
             continue
         made, count = frames_at_speed(seen, speed, final=False), frames_at_speed(seen + frames, speed, last)
-        positions = _positions(made, count, speed, fresh.device) - max(seen - 1, 0)  # none is before `last`
+        positions = _positions(made, count, speed, fresh.device) - (seen - kept)
         played.append(interpolate(known[None], positions)[0])
-        if frames:
-            state.last[row] = fresh[:, -1:]
-            state.frames[row] += frames
+        kept = min(seen + frames, KEPT)
+        state.newest[row, :, KEPT - kept :] = known[:, known.shape[1] - kept :]
+        state.frames[row] += frames
     return played
 
 
