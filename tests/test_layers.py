@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "cosy"
 
 LAYERS: tuple[tuple[str, ...], ...] = (  # low to high; a row's members do not import each other
     ("errors", "timing"),
-    ("types",),
+    ("types", "dependencies"),
     ("config",),
     ("audio", "text"),
     ("nn", "streaming_plan"),

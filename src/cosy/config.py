@@ -34,7 +34,8 @@ class Qwen2Config:
     def __post_init__(self) -> None:
         _require(
             self.hidden_size % self.num_attention_heads == 0 and self.head_dim % 2 == 0,
-            f"hidden_size {self.hidden_size} must be an even multiple of num_attention_heads {self.num_attention_heads}",
+            f"hidden_size {self.hidden_size} must be an even multiple of "
+            f"num_attention_heads {self.num_attention_heads}",
         )
         _require(
             self.num_attention_heads % self.num_key_value_heads == 0,
@@ -82,7 +83,8 @@ class FlowEncoderConfig:
         )
         _require(
             self.output_size % self.attention_heads == 0,
-            f"flow encoder: output_size {self.output_size} must be a multiple of attention_heads {self.attention_heads}",
+            f"flow encoder: output_size {self.output_size} must be a multiple of "
+            f"attention_heads {self.attention_heads}",
         )
 
 

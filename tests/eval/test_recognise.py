@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from cosy.errors import MissingDependencyError
-from cosy.eval import dependencies
 from cosy.eval.recognise import (
     RATE_HZ,
     SEARCHES,
@@ -80,8 +79,3 @@ def test_hearings_use_only_the_words_of_the_search_and_repeat(recogniser: Recogn
 
 def test_no_sentence_is_heard_in_silence(recogniser: Recogniser) -> None:
     assert recogniser.hear(np.zeros(RATE_HZ, np.float32), RATE_HZ, "slot") == ""
-
-
-def test_an_absent_package_names_the_extra() -> None:
-    with pytest.raises(MissingDependencyError, match=r"cosy\[eval\]"):
-        dependencies.optional("no_such_recogniser")

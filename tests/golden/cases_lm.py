@@ -199,9 +199,7 @@ def play(case: Case, model: Tape, run: str, facts: dict[str, Any]) -> None:
     close(f"{run}.call_lengths", [len(x) for x in model.fed], expected["call_lengths"], "exact")
     fed = origin(model, expected["call_inputs"])
     close(f"{run}.call_inputs", torch.cat(model.fed).detach(), fed.detach(), "exact")
-    close(
-        f"{run}.sampled", torch.stack(chooser.seen), expected["sampled_log_probs"], tolerance_of(case, "sampled")
-    )
+    close(f"{run}.sampled", torch.stack(chooser.seen), expected["sampled_log_probs"], tolerance_of(case, "sampled"))
     check_chosen(model, chooser, expected["chosen"].tolist(), run)
 
 

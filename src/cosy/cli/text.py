@@ -72,9 +72,8 @@ def _given(text: str | None, file: Path | None) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TextError(
-            f"{file or 'standard input'} is not UTF-8 text (byte {error.start}); convert it first"
-        ) from error
+        name = file or "standard input"
+        raise TextError(f"{name} is not UTF-8 text (byte {error.start}); convert it first") from error
 
 
 def _frontend(

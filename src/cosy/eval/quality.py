@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cosy.errors import MissingDependencyError
-from cosy.eval.dependencies import optional
+from cosy.dependencies import optional
 from cosy.eval.recognise import PEAK, to_rate
 from cosy.types import Samples
 
@@ -72,7 +72,7 @@ def _networks() -> tuple[Any, Any]:
     if found is None or found.origin is None:
         raise MissingDependencyError("'speechmos' is not installed; it judges speech: pip install 'cosy[eval]'")
     folder = Path(found.origin).parent / "dnsmos_models"
-    runtime: Any = optional("onnxruntime")
+    runtime: Any = optional("onnxruntime", "eval")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     names = ("sig_bak_ovr.onnx", "model_v8.onnx")
@@ -113,7 +113,7 @@ def f0(wave: Samples, rate_hz: int) -> Floats:
 
     Raises MissingDependencyError without the `eval` extra.
     """
-    world: Any = optional("pyworld")
+    world: Any = optional("pyworld", "eval")
     samples = np.ascontiguousarray(to_rate(wave, rate_hz), dtype=np.float64)
     rough, times = world.dio(samples, RATE_HZ, frame_period=F0_PERIOD_MS)
     return np.asarray(world.stonemask(samples, rough, times, RATE_HZ), dtype=np.float64)

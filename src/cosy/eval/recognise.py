@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import soxr
 
-from cosy.eval.dependencies import optional
+from cosy.dependencies import optional
 from cosy.eval.sentences import ADJECTIVES, NOUNS, PREPOSITIONS, VERBS
 from cosy.eval.wer import words_of
 from cosy.types import Samples
@@ -76,7 +76,7 @@ class Recogniser:
     """
 
     def __init__(self) -> None:
-        sphinx: Any = optional("pocketsphinx")
+        sphinx: Any = optional("pocketsphinx", "eval")
         self._decoder = sphinx.Decoder(loglevel="FATAL", cmn="batch", dither=False)  # its default search is the free LM
         self._free = self._decoder.current_search()
         self._decoder.add_jsgf_string("slot", slot_grammar())

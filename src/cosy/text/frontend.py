@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cosy.text.tokenizer import TextTokenizer
 
 Policy = Literal["cosy", "official"]
-_MARK = re.compile(r"<\|[^<>|]{1,40}\|>")
+_MARK = re.compile(r"<\|[^<>|\s]{1,40}\|>")
 SHOWN = 40  # characters of a text in an error message
 
 

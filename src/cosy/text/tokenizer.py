@@ -330,9 +330,12 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
 
 def _check_config(path: Path, config: dict[str, Any], tokenizer: tokenizers.Tokenizer) -> None:
     """The file may place only some of the special tokens; those it places must be where we put them."""
-    for index, token in config.get("added_tokens_decoder", {}).items():
+    placed = config.get("added_tokens_decoder", {})
+    if not isinstance(placed, dict):
+        raise MismatchError(f"{path}: added_tokens_decoder must be an object, found {type(placed).__name__}")
+    for index, token in placed.items():
         content = token.get("content") if isinstance(token, dict) else None
-        if content in SPECIAL_TOKENS and tokenizer.token_to_id(content) != int(index):
+        if content in SPECIAL_TOKENS and str(tokenizer.token_to_id(content)) != index:
             raise MismatchError(
                 f"{path} places {content} at {index}, but after the entries of {VOCAB_FILE} it is "
                 f"{tokenizer.token_to_id(content)}: the files belong to different vocabularies"

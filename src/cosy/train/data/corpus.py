@@ -23,7 +23,7 @@ from cosy.audio.features import log_mel_16k, mel_spectrogram
 from cosy.audio.resample import resample
 from cosy.errors import MismatchError, MissingFileError, ParameterError
 from cosy.train.data.teachers import Span, Utterance
-from cosy.train.dependencies import optional
+from cosy.dependencies import optional
 
 PAUSE = "pau"
 LEAD_S, TAIL_S = 0.12, 0.20  # silence kept around the speech
@@ -77,7 +77,7 @@ def pitch(wave: np.ndarray) -> np.ndarray:
 
     Raises MissingDependencyError without the `train` extra.
     """
-    world: Any = optional("pyworld")
+    world: Any = optional("pyworld", "train")
     period_ms = 1000 * HOP_SAMPLES / SAMPLE_RATE_HZ
     signal = wave.astype(np.float64)
     coarse, times = world.dio(signal, SAMPLE_RATE_HZ, frame_period=period_ms / 2, f0_floor=60.0, f0_ceil=600.0)

@@ -15,7 +15,7 @@ import random
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from cosy.train.dependencies import optional
+from cosy.dependencies import optional
 
 LISTS: dict[str, tuple[str, ...]] = {
     "adj": tuple(
@@ -345,8 +345,8 @@ def frequent_words(count: int) -> list[str]:
 
     Raises MissingDependencyError without the `train` extra.
     """
-    path = optional("pocketsphinx").get_model_path("en-us/cmudict-en-us.dict")
-    ranked = optional("wordfreq").top_n_list("en", 2 * count)
+    path = optional("pocketsphinx", "train").get_model_path("en-us/cmudict-en-us.dict")
+    ranked = optional("wordfreq", "train").top_n_list("en", 2 * count)
     with open(path, encoding="utf-8") as dictionary:
         known = {line.split(maxsplit=1)[0] for line in dictionary}
     words = (w for w in ranked if len(w) > 1 and w.isascii() and w.isalpha() and w in known)
