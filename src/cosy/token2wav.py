@@ -4,8 +4,8 @@ The flow runs under chunk masks to the end, a mel frame is used once its block i
 out once no later frame can change them.  Phases and noise belong to positions in the utterance.  So the pieces of
 a stream join to exactly what one pass over the whole utterance gives (up to rounding of the arithmetic).
 
-Every cut computes the past again: simple, and the measure of faster ways.  The behaviour of CosyVoice 2 itself
-is in `token2wav_official`.
+By default every cut computes the past again: simple, and the measure of faster ways, of which the flow has one
+(`models.flow_stream`).  The behaviour of CosyVoice 2 itself is in `token2wav_official`.
 
 Letters: P prompt tokens, T mel frames, N samples.
 """
@@ -20,8 +20,9 @@ from torch import Tensor
 
 from cosy.audio.constants import FRAMES_PER_TOKEN, HOP_SAMPLES
 from cosy.models.flow import Flow
+from cosy.models.flow_stream import FlowState, FlowStream, Recompute
 from cosy.models.vocoder import Vocoder, harmonic_noise
-from cosy.streaming_plan import LOOK_AHEAD, complete, cuts, released
+from cosy.streaming_plan import LOOK_AHEAD, MOST_HOP, cuts, released
 from cosy.timing import Stopwatch
 from cosy.voices.conditions import FlowPrompt
 
@@ -88,8 +89,11 @@ class ExactStream:
         speed: float = 1.0,
         final_chunk: FinalChunk = "streaming",
         clock: Stopwatch | None = None,
+        stream: FlowStream | None = None,
+        voice: FlowState | None = None,
     ) -> None:
-        self.mels = MelStream(flow, prompt, final_chunk)
+        """`stream`, `voice`: see `MelStream`."""
+        self.mels = MelStream(flow, prompt, final_chunk, stream, voice)
         self.waves = WaveStream(vocoder, noise, speed)
         self.clock = clock or Stopwatch()
 
@@ -112,33 +116,46 @@ class ExactStream:
 class MelStream:
     """Tokens to mel frames (1, 80, T), each handed out once, when its block of the flow is complete."""
 
-    def __init__(self, flow: Flow, prompt: FlowPrompt, final_chunk: FinalChunk = "streaming") -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        prompt: FlowPrompt,
+        final_chunk: FinalChunk = "streaming",
+        stream: FlowStream | None = None,
+        voice: FlowState | None = None,
+    ) -> None:
+        """`stream`: how the flow keeps the past, None: it computes it again at each cut.
+
+        `voice`: what `stream.open` made of the prompt; it stays as it is, so one is enough for all requests of a voice.
+        """
         self.flow, self.prompt, self.final_chunk = flow, prompt, final_chunk
+        self.stream = stream or FlowStream(flow, Recompute())
+        room = prompt.tokens.shape[1] + MOST_HOP
+        self.state = self.stream.start([voice], room) if voice else self.stream.open(*prompt, room)
         self.tokens: list[int] = []
-        self.done = 0  # tokens whose frames were handed out
+        self.frames = 0  # handed out
 
     def push(self, tokens: Sequence[int]) -> Tensor:
-        self.tokens += tokens
-        size = self.flow.config.encoder.static_chunk_size
-        cut = complete(self.prompt.tokens.shape[1], len(self.tokens), size, self.flow.config.pre_lookahead_len)
-        if cut <= self.done:
-            return self._no_frames()
-        known = self.tokens[: cut + self.flow.config.pre_lookahead_len]
-        return self._from_done(solve(self.flow, known, self.prompt, streaming=True, final=False), cut)
+        self._take(tokens)
+        return self._fresh(self.stream.push(self.state, [tokens])[0][None])
 
     def finish(self, tokens: Sequence[int] = ()) -> Tensor:
-        self.tokens += tokens
+        self._take(tokens)
         if not self.tokens:
-            return self._no_frames()
-        streaming = self.final_chunk == "streaming"
-        return self._from_done(solve(self.flow, self.tokens, self.prompt, streaming=streaming), len(self.tokens))
+            return torch.zeros(1, self.flow.config.output_size, 0, device=self.prompt.mel.device)
+        if self.final_chunk == "official":
+            return self._fresh(solve(self.flow, self.tokens, self.prompt, streaming=False)[:, :, self.frames :])
+        return self._fresh(self.stream.finish(self.state, [tokens])[0][None])
 
-    def _from_done(self, mel: Tensor, cut: int) -> Tensor:
-        fresh, self.done = mel[:, :, FRAMES_PER_TOKEN * self.done :], cut
-        return fresh
+    def _take(self, tokens: Sequence[int]) -> None:
+        self.tokens += tokens
+        needed = self.prompt.tokens.shape[1] + len(self.tokens)
+        if needed > self.state.capacity:
+            self.state = self.stream.start([self.state], 2 * needed)
 
-    def _no_frames(self) -> Tensor:
-        return torch.zeros(1, self.flow.config.output_size, 0, device=self.prompt.mel.device)
+    def _fresh(self, mel: Tensor) -> Tensor:
+        self.frames += mel.shape[2]
+        return mel
 
 
 def solve(flow: Flow, tokens: Sequence[int], prompt: FlowPrompt, *, streaming: bool, final: bool = True) -> Tensor:

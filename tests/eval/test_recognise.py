@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosy.errors import MissingDependencyError
 from cosy.eval.recognise import (
     RATE_HZ,
     SEARCHES,

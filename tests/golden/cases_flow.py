@@ -12,6 +12,7 @@ from cosy.config import EstimatorConfig, FlowConfig, FlowEncoderConfig
 from cosy.models.flow import Flow
 from cosy.models.flow_decoder import NOISE_BLOCK, fixed_noise, time_grid
 from cosy.models.flow_loss import FlowDraws, flow_loss
+from cosy.models.flow_stream import FlowStream
 from cosy.nn.estimator import conditions
 from cosy.nn.masks import build_masks
 from tests.golden import Case, close
@@ -188,6 +189,27 @@ def session(case: Case) -> None:
         mel = flow.inference(**call, streaming=streaming, finalize=finalize)
         got[f"mel_{k}"] = mel[:, :, flow.config.token_mel_ratio * offset :]
     check(case, got)
+    incremental_session(case, flow, given)
+
+
+def incremental_session(case: Case, flow: Flow, given: dict[str, Tensor]) -> None:
+    """The chunk-masked calls again, each block computed once: one voice, tokens in the pieces that the calls brought."""
+    stream, calls = FlowStream(flow), case.spec["args"]["calls"]
+    tokens, P = given.pop("token")[0].tolist(), given["prompt_token"].shape[1]
+    voice = stream.open(**given)
+    for k, (visible, offset, streaming, finalize) in enumerate(calls):
+        if not streaming:
+            continue
+        ends = sorted({end for end, *_ in calls[: k + 1] if end <= visible})
+        state = stream.start([voice], voice.capacity + visible)
+        mels = [stream.push(state, [tokens[a:b]])[0] for a, b in zip([0, *ends], ends, strict=False)]
+        if finalize:
+            mels += stream.finish(state)
+        got = torch.cat(mels, dim=1)[None, :, flow.config.token_mel_ratio * offset :]
+        expected = case.tensors[f"out.mel_{k}"]
+        if not finalize and (P + visible - stream.look_ahead) % stream.chunk:
+            expected = expected[:, :, : got.shape[2]]  # the call also computed an incomplete block
+        close(f"{case.name} mel_{k}, incrementally", got, expected, case.spec["tolerance"])
 
 
 def loss(case: Case) -> None:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from time import perf_counter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from cosy.audio.constants import FRAME_RATE_HZ, HOP_SAMPLES
+from cosy.audio.constants import FRAME_RATE_HZ, HOP_SAMPLES, SAMPLE_RATE_HZ
 from cosy.config import VocoderConfig
 from cosy.models.source import harmonic_noise
 from cosy.models.vocoder import Vocoder
@@ -35,8 +36,8 @@ def window(vocoder: Vocoder, mel: Tensor, chunk: int, look_ahead: int) -> Iterat
     """`VocoderStream`: the new frames and their context."""
     stream = VocoderStream(vocoder, look_ahead)
     state = stream.init_state(1)
-    for piece in mel.split(chunk, 2):
-        yield len(stream.push(state, piece)[0])
+    for begin in range(0, mel.shape[2], chunk):
+        yield len(stream.push(state, mel[:, :, begin : begin + chunk])[0])
     yield len(stream.finish(state)[0])
 
 
@@ -62,18 +63,29 @@ def one_pass(vocoder: Vocoder, mel: Tensor) -> Tensor:
 METHODS: dict[str, Method] = {"window": window, "whole past": whole_past, "one pass": at_once}
 
 
-def seconds_by_quarter(method: Method, vocoder: Vocoder, mel: Tensor, chunk: int, look_ahead: int) -> list[float]:
-    """Seconds of work for each quarter of the audio.  A piece counts where its samples begin."""
-    total, made, spent = HOP_SAMPLES * mel.shape[2], 0, [0.0] * 4
-    begin = perf_counter()
-    for samples in method(vocoder, mel, chunk, look_ahead):
-        if mel.is_cuda:
-            torch.cuda.synchronize()
+class Piece(NamedTuple):
+    """Some audio and the work it took."""
+
+    begin_s: float
+    audio_s: float
+    work_s: float
+
+
+def timed(pieces: Iterator[int], synchronize: Callable[[], None]) -> list[Piece]:
+    """The pieces that samples come in, each with its time."""
+    found: list[Piece] = []
+    made, begin = 0, perf_counter()
+    for samples in pieces:
+        synchronize()
         end = perf_counter()
-        spent[min(3, 4 * made // total)] += end - begin
+        found.append(Piece(made / SAMPLE_RATE_HZ, samples / SAMPLE_RATE_HZ, end - begin))
         begin, made = end, made + samples
-    assert made == total
-    return spent
+    return found
+
+
+def rate(pieces: Sequence[Piece]) -> float:
+    """Seconds of work per second of audio."""
+    return sum(piece.work_s for piece in pieces) / sum(piece.audio_s for piece in pieces)
 
 
 @torch.inference_mode()
@@ -83,20 +95,22 @@ def measure(
     """Method -> seconds of work per second of audio: in all, in the first and in the last quarter (medians)."""
     vocoder = Vocoder(config).fold().to(device)
     mel = torch.randn(1, config.in_channels, round(audio_s * FRAME_RATE_HZ), device=device)
+    synchronize = torch.cuda.synchronize if mel.is_cuda else lambda: None
     one_pass(vocoder, mel[:, :, :chunk])  # warm
-    runs: dict[str, list[list[float]]] = {name: [] for name in METHODS}
+    runs: dict[str, list[list[Piece]]] = {name: [] for name in METHODS}
     for _ in range(repeats):  # the methods by turns: what else the machine does meets all alike
         for name, method in METHODS.items():
-            runs[name].append(seconds_by_quarter(method, vocoder, mel, chunk, look_ahead))
-    return {name: _summary(spent, audio_s) for name, spent in runs.items()}
+            runs[name].append(timed(method(vocoder, mel, chunk, look_ahead), synchronize))
+    return {name: _summary(pieces, audio_s) for name, pieces in runs.items()}
 
 
-def _summary(runs: list[list[float]], audio_s: float) -> dict[str, float]:
-    return {
-        "all": median(sum(spent) for spent in runs) / audio_s,
-        "first_quarter": median(spent[0] for spent in runs) / (audio_s / 4),
-        "last_quarter": median(spent[3] for spent in runs) / (audio_s / 4),
-    }
+def _summary(runs: list[list[Piece]], audio_s: float) -> dict[str, float]:
+    rows = {"all": median(rate(run) for run in runs)}
+    if len(runs[0]) > 1:
+        early, late = audio_s / 4, 3 * audio_s / 4
+        rows["first_quarter"] = median(rate([piece for piece in run if piece.begin_s < early]) for run in runs)
+        rows["last_quarter"] = median(rate([piece for piece in run if piece.begin_s >= late]) for run in runs)
+    return rows
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:
@@ -104,13 +118,15 @@ def table(figures: dict[str, dict[str, float]]) -> str:
     least = figures["one pass"]["all"]
     lines = ["method       s per s of audio   first quarter   last quarter   against one pass"]
     for name, row in figures.items():
-        quarters = f"{row['first_quarter']:15.4f}{row['last_quarter']:15.4f}" if name != "one pass" else " " * 30
+        quarters = f"{row['first_quarter']:15.4f}{row['last_quarter']:15.4f}" if "last_quarter" in row else " " * 30
         lines.append(f"{name:<11}{row['all']:18.4f} {quarters}{row['all'] / least:18.2f}x")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m cosy.bench.vocoder", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(
+        prog="python -m cosy.bench.vocoder", description="Time of the vocoder in a stream."
+    )
     parser.add_argument("--official", action="store_true", help="the official size instead of the bundled one")
     parser.add_argument("--seconds", type=float, default=12.0, help="of audio (default: %(default)s)")
     parser.add_argument("--chunk", type=int, default=50, help="mel frames a piece (default: %(default)s)")

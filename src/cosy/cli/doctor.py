@@ -24,6 +24,8 @@ NOT_READY = 3  # the exit status when `cosy say` would not work
 LOW_DISK_BYTES = 1e9
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # as Linux spells them
 PROBED_EXTRAS = ("play",)  # whose packages can be installed and yet lack their library
+UNREPORTED_EXTRAS = ("dev",)  # nothing a user misses
+SYSTEM_REMEDIES = {"sounddevice": "; on Linux also apt install libportaudio2"}
 DECODED_CONTAINERS = {"m4a": "mov", "webm": "matroska"}  # read, not written: file extension -> FFmpeg's name
 
 
@@ -108,14 +110,16 @@ class _Requirement:
 
 
 def _requirements() -> list[_Requirement]:
-    """What the package's own metadata asks for."""
-    found = []
+    """What the package's own metadata asks for, each package once."""
+    found: dict[str, _Requirement] = {}
     for line in importlib.metadata.requires("cosy") or []:
         name = re.match(r"[\w.-]+", line)
         extra = re.search(r"extra == ['\"](\w+)['\"]", line)
         assert name is not None, line
-        found.append(_Requirement(name[0], extra[1] if extra else ""))
-    return found
+        needed = _Requirement(name[0], extra[1] if extra else "")
+        if needed.extra not in UNREPORTED_EXTRAS:
+            found.setdefault(needed.name, needed)
+    return list(found.values())
 
 
 def _packages() -> Iterator[Finding]:
@@ -125,6 +129,7 @@ def _packages() -> Iterator[Finding]:
             yield Finding(needed.name, version, facts={"version": version, "extra": needed.extra})
             continue
         remedy = f"pip install 'cosy[{needed.extra}]'" if needed.extra else f"pip install {needed.name}"
+        remedy += SYSTEM_REMEDIES.get(needed.name, "")
         status = Status.NOTE if needed.extra else Status.PROBLEM
         yield Finding(needed.name, trouble, status, remedy, {"version": version or None, "extra": needed.extra})
 

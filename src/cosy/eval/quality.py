@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cosy.errors import MissingDependencyError
 from cosy.dependencies import optional
+from cosy.errors import MissingDependencyError
 from cosy.eval.recognise import PEAK, to_rate
 from cosy.types import Samples
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -177,9 +177,9 @@ class FlowStream:
     def open(
         self, prompt_token: Tensor, prompt_feat: Tensor, embedding: Tensor, capacity_tokens: int | None = None
     ) -> FlowState:
-        """The state (one row) after a voice's prompt: `prompt_token` [1, P], `prompt_feat` [1, L, M], `embedding` [1, 192].
+        """The state (one row) after a voice's prompt.
 
-        The blocks that the prompt completes, (P - 3) // 25 of them, are computed here.  The state is for `start`, or,
+        `prompt_token` [1, P]; `prompt_feat` [1, L, M], usually L = 2P; `embedding` [1, 192].  The blocks that the prompt completes, (P - 3) // 25 of them, are computed here.  The state is for `start`, or,
         with the capacity for it, for `push` itself.
         """
         prompt, frames = prompt_token.shape[1], prompt_feat.shape[1]
@@ -233,7 +233,8 @@ class FlowStream:
         most = max(k + len(t) for k, t in zip(known, tokens, strict=True))
         if most > state.capacity:
             raise ParameterError(
-                f"{most} tokens, prompt included, do not fit a stream of {state.capacity}: start it with a larger capacity"
+                f"{most} tokens, prompt included, do not fit a stream of {state.capacity}: "
+                "start it with a larger capacity"
             )
         for row, (k, new) in enumerate(zip(known, tokens, strict=True)):
             state.tokens[row, k : k + len(new)] = state.tokens.new_tensor(list(new))

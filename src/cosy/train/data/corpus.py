@@ -21,9 +21,9 @@ import torch
 from cosy.audio.constants import FRAMES_PER_TOKEN, FRONT_END_RATE_HZ, HOP_SAMPLES, SAMPLE_RATE_HZ, TOKEN_SAMPLES
 from cosy.audio.features import log_mel_16k, mel_spectrogram
 from cosy.audio.resample import resample
+from cosy.dependencies import optional
 from cosy.errors import MismatchError, MissingFileError, ParameterError
 from cosy.train.data.teachers import Span, Utterance
-from cosy.dependencies import optional
 
 PAUSE = "pau"
 LEAD_S, TAIL_S = 0.12, 0.20  # silence kept around the speech
