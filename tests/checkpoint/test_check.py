@@ -16,7 +16,7 @@ from cosy.cli.model import model_app
 from tests.model_dir import PLAIN_PRESET, PRESET
 
 SAVED, PRESETS = "speak with a saved voice", "speak with a preset voice"
-CLONE, CONVERT = "clone a voice from audio", "convert a recording to a saved voice"
+CLONE = "clone a voice from audio"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def working(report: Report) -> set[str]:
 def test_a_sound_directory_has_no_problems_and_does_everything(small_model_dir: Path) -> None:
     report = check_directory(small_model_dir)
     assert report.ok
-    assert working(report) == {SAVED, PRESETS, CLONE, CONVERT}
+    assert working(report) == {SAVED, PRESETS, CLONE}
     assert report.speakers == [PRESET, PLAIN_PRESET]
 
 
@@ -53,10 +53,10 @@ def test_checksums_are_computed_on_demand(small_model_dir: Path) -> None:
     ("missing", "works"),
     [
         ("speech_tokenizer_v2.onnx", {SAVED, PRESETS}),
-        ("campplus.onnx", {SAVED, PRESETS, CONVERT}),
-        ("llm.pt", {CONVERT}),
+        ("campplus.onnx", {SAVED, PRESETS}),
+        ("llm.pt", set()),
         ("flow.pt", set()),
-        ("CosyVoice-BlankEN/vocab.json", {CONVERT}),
+        ("CosyVoice-BlankEN/vocab.json", set()),
         ("cosyvoice2.yaml", set()),
     ],
 )
@@ -72,7 +72,7 @@ def test_missing_presets_are_no_problem(directory: Path) -> None:
     (directory / "spk2info.pt").unlink()
     report = check_directory(directory)
     assert report.ok
-    assert working(report) == {SAVED, CLONE, CONVERT}
+    assert working(report) == {SAVED, CLONE}
     assert report.notes == ["no spk2info.pt: the directory brings no preset voices"]
 
 
@@ -130,3 +130,13 @@ def test_the_command_converts(small_model_dir: Path, tmp_path: Path) -> None:
     assert "exists already" in again.stderr
     files = {file.name: file.dtype for file in check_directory(tmp_path / "new").files}
     assert files["llm.safetensors"] == "bfloat16"
+
+
+def test_every_tensor_and_its_shape_is_listed_on_request(small_model_dir: Path) -> None:
+    report = check_directory(small_model_dir, list_keys=True)
+    (flow,) = (file for file in report.files if file.name.startswith("flow"))
+    assert flow.shapes is not None
+    assert len(flow.shapes) == flow.keys
+    assert flow.shapes["spk_embed_affine_layer.weight"] == (80, 192)
+    listed = CliRunner().invoke(model_app, ["check", str(small_model_dir), "--keys"]).stdout
+    assert "spk_embed_affine_layer.weight [80, 192]" in listed

@@ -44,6 +44,7 @@ class FileReport:
     keys: int | None = None  # of a weight file: tensors,
     parameters: int | None = None  # distinct numbers,
     dtype: str | None = None  # and their types
+    shapes: dict[str, tuple[int, ...]] | None = None  # of every tensor, only if asked for
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,10 @@ class Report:
         return {"ok": self.ok, **dataclasses.asdict(self)}
 
 
-def check_directory(directory: str | Path, *, hash_files: bool = False) -> Report:
+def check_directory(directory: str | Path, *, hash_files: bool = False, list_keys: bool = False) -> Report:
     """Examine every file; nothing is raised, every finding is in the report.
 
-    `hash_files` also computes checksums, which reads each file completely.
+    `hash_files` also computes checksums, which reads each file completely; `list_keys` also lists every tensor.
     """
     report = Report(str(directory))
     try:
@@ -87,17 +88,18 @@ def check_directory(directory: str | Path, *, hash_files: bool = False) -> Repor
     except CosyError as error:
         report.problems.append(Problem(str(directory), str(error), f"cosy model pull {OFFICIAL_MODEL}"))
         return report
-    _Check(layout, report, hash_files).run()
+    _Check(layout, report, hash_files, list_keys).run()
     return report
 
 
 class _Check:
     """Goes through the layout; each step reports and says whether its files can be used."""
 
-    def __init__(self, layout: Layout, report: Report, hash_files: bool) -> None:
+    def __init__(self, layout: Layout, report: Report, hash_files: bool, list_keys: bool) -> None:
         self.layout = layout
         self.report = report
         self.hash_files = hash_files
+        self.list_keys = list_keys
 
     def run(self) -> None:
         config = self._configuration()
@@ -114,7 +116,6 @@ class _Check:
             "speak with a saved voice": speaks,
             "speak with a preset voice": speaks and presets,
             "clone a voice from audio": speaks and tokenizer and encoder,
-            "convert a recording to a saved voice": flow and hift and tokenizer,
         }
 
     def _configuration(self) -> ModelConfig | None:
@@ -142,11 +143,12 @@ class _Check:
         except CosyError as error:
             self._list(path.name)
             return self._problem(path.name, error)
-        self._list(path.name, **_statistics(state))
+        shapes = {key: tuple(value.shape) for key, value in state.items()} if self.list_keys else None
+        self._list(path.name, **_statistics(state), shapes=shapes)
         if config is None:  # nothing to compare with
             return False
-        shapes = shapes_of(build(part, config))
-        return self._try(path.name, lambda: check_state(path, keys.canonical(part, state), shapes))
+        expected = shapes_of(build(part, config))
+        return self._try(path.name, lambda: check_state(path, keys.canonical(part, state), expected))
 
     def _vocabulary(self, model: LoadedModel) -> bool:
         present = [self._list(name) for name in VOCABULARY_FILES]

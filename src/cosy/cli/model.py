@@ -58,11 +58,12 @@ def check(
     directory: Annotated[Path, typer.Argument(help="A model directory.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
     hash_files: Annotated[bool, typer.Option("--hash", help="Also compute SHA-256 checksums.")] = False,
+    list_keys: Annotated[bool, typer.Option("--keys", help="Also list every tensor and its shape.")] = False,
 ) -> None:
     """Say what a model directory holds, what is wrong with it and what works.  Exit status 1 if anything is wrong."""
     from cosy.checkpoint.check import check_directory
 
-    report = check_directory(directory, hash_files=hash_files)
+    report = check_directory(directory, hash_files=hash_files, list_keys=list_keys)
     typer.echo(json.dumps(report.as_dict(), ensure_ascii=False) if as_json else _text(report))
     raise typer.Exit(0 if report.ok else 1)
 
@@ -100,6 +101,7 @@ def _text(report: Report) -> str:
         if file.sha256:
             details.append(f"sha256 {file.sha256}{_VERDICTS[file.official]}")
         lines.append(f"  {file.name:<{width}} {'  '.join(details)}")
+        lines += [f"    {key} {list(shape)}" for key, shape in (file.shapes or {}).items()]
     if report.speakers:
         lines.append(f"preset voices: {', '.join(report.speakers)}")
     if report.not_used:
