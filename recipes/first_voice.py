@@ -16,11 +16,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from cosy.checkpoint.layout import Part
+from cosy.checkpoint.layout import Part as NetworkName
 from cosy.checkpoint.speakers import Speaker
 from cosy.config import (
     EstimatorConfig,
@@ -51,18 +52,30 @@ from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
 from cosy.train.vocoder import F0Task, VocoderTask
 
-# corpus: (teacher, seed of the text, sentences, playing speed, arrays needed)
 ALL, LM_ONLY, WAVE_ONLY = ("wave", "mel", "whisper", "f0", "phone"), ("whisper",), ("wave",)
-CORPORA: dict[str, tuple[str, int, int, float, tuple[str, ...]]] = {
-    "slt": ("slt", 1, 3000, 1.0, ALL),
-    "slt_lm": ("slt", 2, 10_400, 1.0, LM_ONLY),
-    "slt_low": ("slt", 3, 800, 0.88, ALL),
-    "slt_high": ("slt", 4, 600, 1.12, ALL),
-    "rms": ("rms", 5, 3000, 1.0, ALL),
-    "rms_high": ("rms", 6, 700, 1.14, ALL),
-    "rms_low": ("rms", 7, 500, 0.9, ALL),
-    "awb": ("awb", 8, 200, 1.0, WAVE_ONLY),
-    "kal16": ("kal16", 9, 200, 1.0, WAVE_ONLY),
+
+
+class Part(NamedTuple):
+    """A stretch of the sentences that a seed draws, spoken by a teacher."""
+
+    teacher: str
+    seed: int
+    start: int
+    count: int
+    speed: float = 1.0  # of playing: another pitch and other formants, so another speaker
+    arrays: tuple[str, ...] = ALL
+
+
+CORPORA = {
+    "slt_low": Part("slt", 1, 0, 800, 0.88),
+    "slt_high": Part("slt", 1, 800, 600, 1.12),
+    "slt": Part("slt", 1, 1400, 3062),
+    "slt_lm": Part("slt", 1, 5600, 10_400, arrays=LM_ONLY),
+    "rms": Part("rms", 2, 0, 3063),
+    "rms_high": Part("rms", 2, 3600, 700, 1.14),
+    "rms_low": Part("rms", 2, 4300, 500, 0.9),
+    "awb": Part("awb", 3, 0, 200, arrays=WAVE_ONLY),
+    "kal16": Part("kal16", 4, 0, 200, arrays=WAVE_ONLY),
 }
 VOICES = {"slt": 0.4, "rms": 0.3, "slt_low": 0.08, "slt_high": 0.07, "rms_low": 0.07, "rms_high": 0.08}  # shares
 PRESETS = {"anna": "slt", "alex": "rms"}
@@ -108,9 +121,9 @@ class Recipe:
         """Let the teachers speak, and prepare what the networks read."""
         held_out = {normal_form(s) for s in (*slot_sentences(400), *EVERYDAY)}
         words = frequent_words(2500)
-        for name, (teacher, seed, count, speed, arrays) in CORPORA.items():
-            texts = itertools.islice(draw(seed, words, held_out), count)
-            tokens = build(self.folder / name, _spoken(teacher, texts), speed, arrays)
+        for name, part in CORPORA.items():
+            texts = itertools.islice(draw(part.seed, words, held_out), part.start, part.start + part.count)
+            tokens = build(self.folder / name, _spoken(part.teacher, texts), part.speed, part.arrays)
             logging.info("%s: %.2f hours", name, tokens / 25 / 3600)
 
     def _train(self, name: str, task: Task, schedule: Schedule) -> None:
@@ -124,7 +137,7 @@ class Recipe:
     def encode(self) -> None:
         """Speech tokens of every corpus."""
         network = self._speech_tokenizer()
-        for name in (n for n, c in CORPORA.items() if "whisper" in c[4]):
+        for name in (n for n, part in CORPORA.items() if "whisper" in part.arrays):
             encode(self.corpus(name), self.folder / name, network)
 
     def _speech_tokenizer(self) -> SpeechTokenizer:
@@ -179,7 +192,7 @@ class Recipe:
         for network, name in ((llm, "lm"), (flow, "flow"), (hift, "vocoder")):
             network.load_state_dict(averaged(runs / name))
         sharpen(llm, TEMPERATURE)
-        networks: dict[Part, torch.nn.Module] = {"llm": llm, "flow": flow, "hift": hift}
+        networks: dict[NetworkName, torch.nn.Module] = {"llm": llm, "flow": flow, "hift": hift}
         speakers = {preset: Speaker(self._mean_vector(voice)) for preset, voice in PRESETS.items()}
         card = (Path(__file__).parent / "first_voice_card.md").read_text(encoding="utf-8")
         assemble(

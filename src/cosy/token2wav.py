@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from cosy.audio.constants import FRAMES_PER_TOKEN, HOP_SAMPLES
+from cosy.audio.constants import HOP_SAMPLES
 from cosy.models.flow import Flow
 from cosy.models.flow_stream import FlowState, FlowStream, Recompute
 from cosy.models.vocoder import Vocoder, harmonic_noise

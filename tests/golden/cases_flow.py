@@ -193,7 +193,7 @@ def session(case: Case) -> None:
 
 
 def incremental_session(case: Case, flow: Flow, given: dict[str, Tensor]) -> None:
-    """The chunk-masked calls again, each block computed once: one voice, tokens in the pieces that the calls brought."""
+    """The chunk-masked calls again, each block computed once: one voice, tokens in the pieces of the calls."""
     stream, calls = FlowStream(flow), case.spec["args"]["calls"]
     tokens, P = given.pop("token")[0].tolist(), given["prompt_token"].shape[1]
     voice = stream.open(**given)

@@ -12,6 +12,8 @@ from cosy.config import EstimatorConfig, FlowConfig, FlowEncoderConfig
 from cosy.errors import ParameterError
 from cosy.models.flow import Flow
 from cosy.models.flow_stream import BoundedCache, FlowState, FlowStream, FullCache, Memory, Recompute
+from cosy.token2wav import FinalChunk, MelStream
+from cosy.voices.conditions import FlowPrompt
 from tests.weights import key_weight
 
 CHUNK = 5  # tokens
@@ -230,3 +232,16 @@ def test_the_official_size_takes_the_bytes_of_the_formula() -> None:
     assert bytes_per_token(FlowStream(flow, FullCache(torch.float16))) == (estimator + encoder) // 2 + inputs
     assert bytes_per_token(FlowStream(flow, BoundedCache(125))) == inputs
     assert bytes_per_token(FlowStream(flow, Recompute())) == inputs
+
+
+@pytest.mark.parametrize("final_chunk", ["streaming", "official"])
+def test_a_mel_stream_gives_the_same_frames_from_a_shared_voice(flow: Flow, final_chunk: FinalChunk) -> None:
+    prompt, tokens, stream = FlowPrompt(*some_prompt(8)), some_tokens(130), FlowStream(flow)
+    voice = stream.open(*prompt)
+    joined = []
+    for options in ((), (stream, voice), (stream, None)):
+        mels = MelStream(flow, prompt, final_chunk, *options)  # grows beyond its first capacity
+        joined.append(torch.cat([mels.push(tokens[:50]), mels.push(tokens[50:127]), mels.finish(tokens[127:])], dim=2))
+    assert joined[0].shape == (1, 80, 260)
+    near(joined[1], joined[0])
+    assert torch.equal(joined[1], joined[2])

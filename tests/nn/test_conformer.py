@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cosy.nn.conformer import RelativeAttention, relative_positions, relative_shift
+from cosy.nn.conformer import RelativeAttention, relative_positions, relative_shift, stream_positions
+from cosy.nn.masks import Layout, stream_masks
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (4, 4), (2, 5), (1, 3)])
@@ -47,3 +48,22 @@ def test_attention_follows_the_formula() -> None:
     layer, x = RelativeAttention(8, 2, dropout=0.0).eval(), torch.randn(5, 8)
     got = layer(x[None], relative_positions(5, 5, 8, x))[0]
     assert torch.allclose(got, written_out(layer, x), atol=1e-6)
+
+
+@torch.no_grad()
+def test_attention_with_a_state_continues_each_row_where_it_stopped() -> None:
+    layer, x = RelativeAttention(8, 2, dropout=0.0).eval(), torch.randn(2, 6, 8)
+    state, rows = layer.init_state(2, 6), torch.arange(2)
+    starts, counts = torch.tensor([0, 0]), torch.tensor([4, 2])
+    for _ in range(2):  # rows of 6 and 3 positions, in two pieces: padded, and of other lengths
+        piece = torch.stack(
+            [row[s : s + 4] if s < 3 else row[-4:].roll(2, 0) for row, s in zip(x, starts, strict=True)]
+        )
+        masks = stream_masks(rows, 2, starts, counts, 4, Layout(6))
+        assert masks.window is not None
+        got = layer(piece, stream_positions(masks.window.offsets, 8, x), masks, state)
+        for row, (start, count) in enumerate(zip(starts.tolist(), counts.tolist(), strict=True)):
+            known = x[row : row + 1, : start + count]
+            whole = layer(known, relative_positions(start + count, start + count, 8, x))[0]
+            assert torch.allclose(got[row, :count], whole[start:], atol=1e-6)
+        starts, counts = starts + counts, torch.tensor([2, 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cosy.nn.masks import build_masks, chunk_mask, valid_positions, zero_padding
+from cosy.nn.masks import Layout, build_masks, chunk_mask, stream_masks, valid_positions, zero_padding
 
 
 @pytest.mark.parametrize(("size", "chunk"), [(1, 3), (7, 3), (9, 3), (10, 1)])
@@ -39,3 +39,30 @@ def test_zero_padding_leaves_valid_positions_alone() -> None:
     assert zero_padding(x, None) is x
     assert torch.equal(zero_padding(x, valid)[0], x[0])
     assert not zero_padding(x, valid)[1, 1:].any()
+
+
+@pytest.mark.parametrize("layout", [Layout(12), Layout(3, 4), Layout(0, 5)])
+def test_a_layout_knows_which_position_each_slot_holds(layout: Layout) -> None:
+    slots: dict[int, int] = {}
+    for position in range(12):
+        slots[int(layout.slots(torch.tensor(position)))] = position
+        held = layout.held(torch.tensor([position + 1]))[0].tolist()
+        assert held == [slots.get(slot, -1) for slot in range(layout.size)]
+    assert layout.times(2) == Layout(2 * layout.first, 2 * layout.last)
+
+
+def test_a_piece_of_a_stream_sees_all_that_its_row_holds() -> None:
+    masks = stream_masks(torch.tensor([2, 0]), 3, torch.tensor([4, 0]), torch.tensor([2, 1]), 2, Layout(8))
+    assert masks.attention is not None
+    assert masks.attention[:, 0, 0].int().tolist() == [[1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 0]]
+    assert masks.window is not None
+    assert masks.window.slots.tolist() == [[4, 5], [0, 8]]  # padding goes to the spare slot
+    assert masks.window.offsets[0, 1].tolist() == [5, 4, 3, 2, 1, 0]
+    assert not masks.window.all_rows
+
+
+def test_rows_of_equal_length_need_no_mask() -> None:
+    masks = stream_masks(torch.arange(2), 2, torch.tensor([4, 4]), torch.tensor([2, 2]), 2, Layout(8))
+    assert masks.attention is None
+    assert masks.window is not None
+    assert masks.window.counts is None

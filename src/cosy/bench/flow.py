@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter, process_time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,9 +52,10 @@ def main() -> None:
     capacity = args.prompt + flow.config.encoder.static_chunk_size * (args.blocks + 1)
     prompt, tokens = random_input(flow, args.prompt, capacity - args.prompt)
     ways = FlowStream(flow, FullCache(dtype)), FlowStream(flow, Recompute())
-    open_s, states = zip(*(seconds(args.device, lambda w=w: w.open(*prompt, capacity)) for w in ways), strict=True)
+    with timed(args.device) as opening:
+        states = tuple(way.open(*prompt, capacity) for way in ways)
     rows = [one_block(ways, states, tokens, args.device) for _ in range(args.blocks)]
-    report(args, rows, open_s[0], states[0].bytes)
+    report(args, rows, opening.seconds, states[0].bytes)
 
 
 def arguments() -> argparse.Namespace:
@@ -81,25 +84,32 @@ def one_block(ways: tuple[FlowStream, ...], states: tuple[FlowState, ...], token
     known, done, prompt = int(state.known), int(state.done), int(state.prompt_frames) // FRAMES_PER_TOKEN
     end = max(done, prompt // stream.chunk * stream.chunk) + stream.chunk  # the first one may begin in the prompt
     new = tokens[known - prompt : end + stream.look_ahead - prompt]
-    (fast_s, fast), (slow_s, slow) = (
-        seconds(device, lambda w=way, s=kept: w.push(s, [new])[0]) for way, kept in zip(ways, states, strict=True)
-    )
-    return Row(FRAMES_PER_TOKEN * end, fast_s, slow_s, float((fast - slow).abs().max()))
+    mels, watches = [], []
+    for way, kept in zip(ways, states, strict=True):
+        with timed(device) as watch:
+            mels.append(way.push(kept, [new])[0])
+        watches.append(watch)
+    difference = float((mels[0] - mels[1]).abs().max())
+    return Row(FRAMES_PER_TOKEN * end, watches[0].seconds, watches[1].seconds, difference)
 
 
-def seconds(device: str, work: Callable[[], Any]) -> tuple[float, Any]:
-    """Time of one call, and its result."""
-    clock = process_time if device == "cpu" else perf_counter
-    synchronize(device)
+@dataclass
+class Watch:
+    seconds: float = 0.0
+
+
+@contextmanager
+def timed(device: str) -> Iterator[Watch]:
+    """Measure what runs inside."""
+    watch, clock = Watch(), process_time if device == "cpu" else synchronized_clock
     start = clock()
-    result = work()
-    synchronize(device)
-    return clock() - start, result
+    yield watch
+    watch.seconds = clock() - start
 
 
-def synchronize(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize()
+def synchronized_clock() -> float:
+    torch.cuda.synchronize()
+    return perf_counter()
 
 
 def report(args: argparse.Namespace, rows: list[Row], open_s: float, state_bytes: int) -> None:

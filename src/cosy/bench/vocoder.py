@@ -109,7 +109,9 @@ def _summary(runs: list[list[Piece]], audio_s: float) -> dict[str, float]:
     if len(runs[0]) > 1:
         early, late = audio_s / 4, 3 * audio_s / 4
         rows["first_quarter"] = median(rate([piece for piece in run if piece.begin_s < early]) for run in runs)
-        rows["last_quarter"] = median(rate([piece for piece in run if piece.begin_s >= late]) for run in runs)
+        rows["last_quarter"] = median(
+            rate([piece for piece in run if piece.begin_s + piece.audio_s > late]) for run in runs
+        )
     return rows
 
 

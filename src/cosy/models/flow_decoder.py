@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,7 @@ class FlowDecoder(nn.Module):
         pair = torch.stack([given, torch.zeros_like(given)], dim=1).flatten(0, 1)  # guidance drops everything
         grid = time_grid(n_timesteps)
         times = self.estimator.time_vectors(grid[:-1].to(mu.device))
-        kept = memory or [None] * n_timesteps
+        kept = memory or repeat(None, n_timesteps)
         for time, dt, state in zip(times, grid.diff().tolist(), kept, strict=True):
             v = self.estimator(x.repeat_interleave(2, dim=0).to(pair), pair, time[None], masks, state)
             conditional, free = v.float().unflatten(0, (-1, 2)).unbind(1)

@@ -116,7 +116,8 @@ class FlowState(State):
         assert len(other.known) == 1, "one row at a time"
         assert other.capacity <= self.capacity, f"{other.capacity} tokens do not fit {self.capacity}"
         for mine, theirs in zip(_tensors(self), _tensors(other), strict=True):
-            mine[(row, *map(slice, theirs.shape[1:]))] = theirs[0]  # what exceeds their capacity is not used yet
+            corner = (row, *(slice(size) for size in theirs.shape[1:]))
+            mine[corner] = theirs[0]  # the rest of a greater capacity is not used yet
 
 
 def _tensors(state: State) -> list[Tensor]:
@@ -179,8 +180,9 @@ class FlowStream:
     ) -> FlowState:
         """The state (one row) after a voice's prompt.
 
-        `prompt_token` [1, P]; `prompt_feat` [1, L, M], usually L = 2P; `embedding` [1, 192].  The blocks that the prompt completes, (P - 3) // 25 of them, are computed here.  The state is for `start`, or,
-        with the capacity for it, for `push` itself.
+        `prompt_token` [1, P]; `prompt_feat` [1, L, M], usually L = 2P; `embedding` [1, 192].  The blocks that the
+        prompt completes, (P - 3) // 25 of them, are computed here.  The state is for `start`, or, with the capacity
+        for it, for `push` itself.
         """
         prompt, frames = prompt_token.shape[1], prompt_feat.shape[1]
         needed = max(prompt, -(-frames // FRAMES_PER_TOKEN))

@@ -3,11 +3,11 @@
 A waveform sample depends on 14.3 frames of mel and source on either side, the source on 5 frames of mel through F0,
 and on all the past through nine phases.  F0 and source are cheap and streamed with a state.  The decoder, which is
 nearly all the work, runs on a window that ends as if the utterance ended now; what later frames could change is not
-handed out.  A push of F frames decodes at most F + 2 C of them (C frames of context), however long the stream is:
-1.6 times the work of one pass over the whole for F = 50, against 1.0 for a state in every layer.
+handed out.  A push of F frames decodes F + 2 C of them (C frames of context), however long the stream is: 1.6 times
+the work of one pass over the whole for F = 50, where a state in every layer would need 1.0.
 
 How many frames R are held back is a choice of latency.  20 is exact.  With 16, the last samples of a piece are off
-by some 70 to 90 dB below the signal in random networks, and by less in trained ones, whose kernels decay.  With fewer,
+by some 70 to 90 dB below the signal in random networks, less in trained ones, whose kernels decay.  With fewer,
 what has been heard stays as it was (the source goes on from its frozen phase), and a raised cosine joins the pieces.
 
 Letters: B batch, T mel frames (50 Hz), F new ones, N = 480 T samples, H harmonics with the fundamental (9).

@@ -205,7 +205,7 @@ class Stage(nn.ModuleList):
 
     def conv(self, x: Tensor, masks: Masks, state: StageState | None = None) -> Tensor:
         x = zero_padding(x, masks.valid)
-        y: Tensor = self[2](x, carry(state and state.conv, x, masks.window))
+        y: Tensor = self[2](x, carry(None if state is None else state.conv, x, masks.window))
         return y
 
 
