@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from cosy.streaming_plan import complete, cuts, official_cuts, official_plan, released
+from cosy.streaming_plan import cuts, official_cuts, official_plan, released
 
 
 @pytest.mark.parametrize("prompt", [0, 3, 13, 24, 25, 87])
@@ -24,14 +24,6 @@ def test_the_first_cut_is_the_earliest_with_audio_to_release() -> None:
 def test_hops_double_up_to_the_limit() -> None:
     assert list(islice(cuts(0), 6)) == [25, 50, 100, 200, 300, 400]
     assert list(islice(cuts(0, most=25), 4)) == [25, 50, 75, 100]
-
-
-def test_a_block_is_complete_once_its_look_ahead_is_there() -> None:
-    assert complete(prompt_tokens=13, tokens=14) == 0
-    assert complete(prompt_tokens=13, tokens=15) == 12
-    assert complete(prompt_tokens=13, tokens=39) == 12
-    assert complete(prompt_tokens=13, tokens=40) == 37
-    assert complete(prompt_tokens=100, tokens=2) == 0
 
 
 def test_nothing_is_released_before_the_vocoder_reach() -> None:

@@ -20,12 +20,6 @@ CACHED_FRAMES = 8  # mel frames that each official chunk renders twice
 OVERLAP_SAMPLES = CACHED_FRAMES * HOP_SAMPLES  # 3840
 
 
-def complete(prompt_tokens: int, tokens: int, block: int = BLOCK, look_ahead: int = LOOK_AHEAD) -> int:
-    """The largest cut with `tokens` known and more to come: everything up to the last complete block.  0 if none."""
-    blocks = (prompt_tokens + tokens - look_ahead) // block
-    return max(0, blocks * block - prompt_tokens)
-
-
 def released(frames: int) -> int:
     """Samples that are final once so many mel frames are known and more will come."""
     return max(0, frames - RELEASE_FRAMES) * HOP_SAMPLES

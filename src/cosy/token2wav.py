@@ -4,8 +4,8 @@ The flow runs under chunk masks to the end, a mel frame is used once its block i
 out once no later frame can change them.  Phases and noise belong to positions in the utterance.  So the pieces of
 a stream join to exactly what one pass over the whole utterance gives (up to rounding of the arithmetic).
 
-By default every cut computes the past again: simple, and the measure of faster ways, of which the flow has one
-(`models.flow_stream`).  The behaviour of CosyVoice 2 itself is in `token2wav_official`.
+The vocoder works on a window.  The flow by default computes the past again at every cut: simple, and the measure of
+the faster way (`models.flow_stream`), which an `ExactStream` can be given.  The behaviour of CosyVoice 2 itself is in `token2wav_official`.
 
 Letters: P prompt tokens, T mel frames, N samples.
 """
@@ -22,7 +22,8 @@ from cosy.audio.constants import HOP_SAMPLES
 from cosy.models.flow import Flow
 from cosy.models.flow_stream import FlowState, FlowStream, Recompute
 from cosy.models.vocoder import Vocoder, harmonic_noise
-from cosy.streaming_plan import LOOK_AHEAD, MOST_HOP, cuts, released
+from cosy.models.vocoder_stream import VocoderStream
+from cosy.streaming_plan import LOOK_AHEAD, MOST_HOP, cuts
 from cosy.timing import Stopwatch
 from cosy.voices.conditions import FlowPrompt
 
@@ -166,54 +167,22 @@ def solve(flow: Flow, tokens: Sequence[int], prompt: FlowPrompt, *, streaming: b
 
 
 class WaveStream:
-    """Mel frames to samples, for any way the frames are cut."""
+    """Mel frames to samples, for any way the frames are cut, at the same cost for each."""
 
     def __init__(self, vocoder: Vocoder, noise: Noise, speed: float = 1.0) -> None:
-        self.vocoder, self.noise, self.speed = vocoder, noise, speed
-        self.mel: Tensor | None = None  # all frames so far, before the change of speed
-        self.done = 0  # samples handed out
+        self.stream = VocoderStream(vocoder, noise=lambda seed, first, samples, harmonics: noise(first, samples))
+        self.state = self.stream.init_state(1)
+        self.state.start(0, speed=speed)
 
     def push(self, mel: Tensor, final: bool = False) -> Tensor:
         """Take mel frames (1, 80, any number); the samples (n,) that no later frame can change, at the end all."""
-        self.mel = mel if self.mel is None else torch.cat([self.mel, mel], 2)
-        played = at_speed(self.mel, self.speed, final)
-        end = played.shape[2] * HOP_SAMPLES if final else released(played.shape[2])
-        if end <= self.done:
-            return torch.zeros(0, device=mel.device)
-        wave = vocode(self.vocoder, played, self.noise)
-        fresh, self.done = wave[self.done : end], end
-        return fresh
+        return self.stream.push(self.state, mel, final)[0]
 
 
 def vocode(vocoder: Vocoder, mel: Tensor, noise: Noise) -> Tensor:
     """Mel (1, 80, T) of an utterance from its start -> samples (480 T,)."""
     wave: Tensor = vocoder(mel, noise(0, mel.shape[2] * HOP_SAMPLES))[0]
     return wave[0]
-
-
-def at_speed(mel: Tensor, speed: float, final: bool = True) -> Tensor:
-    """Mel (1, 80, T) of an utterance from its start, played `speed` times as fast with the same pitch.
-
-    Frame j stands at position (j + 1/2) speed - 1/2 of the original, between two frames of it.  Of a mel that
-    goes on (not `final`), only the frames that will not change; of the whole, T / speed frames.
-    """
-    if speed == 1.0:
-        return mel
-    frames = mel.shape[2]
-    count = int(frames / speed)
-    if not final:  # a frame needs the original one after it
-        count = min(count, max(0, -int(-((frames - 0.5) / speed - 0.5) // 1)))
-    positions = (torch.arange(count, dtype=torch.float64, device=mel.device) + 0.5) * speed - 0.5
-    return interpolate(mel, positions)
-
-
-def interpolate(mel: Tensor, positions: Tensor) -> Tensor:
-    """Mel (1, 80, T) at fractional frame positions (n,), held at both ends -> (1, 80, n)."""
-    last = mel.shape[2] - 1
-    positions = positions.clamp(0, max(last, 0))
-    left = positions.long()
-    share = (positions - left).to(mel.dtype)
-    return torch.lerp(mel[:, :, left], mel[:, :, (left + 1).clamp(max=last)], share)
 
 
 def without_long_silences(

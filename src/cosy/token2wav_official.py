@@ -16,9 +16,10 @@ from torch import Tensor
 from cosy.audio.constants import FRAMES_PER_TOKEN, HOP_SAMPLES
 from cosy.models.flow import Flow
 from cosy.models.vocoder import Vocoder
+from cosy.nn.speed import interpolate
 from cosy.streaming_plan import CACHED_FRAMES, LOOK_AHEAD, OVERLAP_SAMPLES, official_cuts
 from cosy.timing import Stopwatch
-from cosy.token2wav import Noise, interpolate, solve
+from cosy.token2wav import Noise, solve
 from cosy.voices.conditions import FlowPrompt
 
 

@@ -223,6 +223,7 @@ def bytes_per_token(stream: FlowStream) -> int:
     return stream.init_state(1, 101).bytes - stream.init_state(1, 100).bytes
 
 
+@pytest.mark.slow
 def test_the_official_size_takes_the_bytes_of_the_formula() -> None:
     with torch.device("meta"):
         flow = Flow(FlowConfig())

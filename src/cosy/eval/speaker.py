@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from cosy.api import Cosy
-from cosy.audio.constants import FRONT_END_RATE_HZ, HOP_SAMPLES
+from cosy.audio.constants import FRONT_END_RATE_HZ
 from cosy.audio.features import log_mel_16k, mel_spectrogram
 from cosy.audio.resample import resample
 from cosy.eval.intelligibility import Sound
-from cosy.models.vocoder import harmonic_noise
+from cosy.token2wav import seeded_noise, vocode
 from cosy.types import Samples
 
 NOISE_SEED = 0
@@ -47,9 +47,9 @@ class ModelSpeaker:
         return self._vocode(model.flow.inference(codes, no_tokens, no_mel, embedding, streaming=True, finalize=True))
 
     def _vocode(self, mel: Tensor) -> Sound:
-        noise = harmonic_noise(NOISE_SEED, 0, mel.shape[2] * HOP_SAMPLES)
-        wave, _ = self.cosy.model.hift(mel, noise.to(mel.device))
-        return wave[0].float().cpu().numpy(), self.cosy.rate_hz
+        vocoder = self.cosy.model.hift
+        wave = vocode(vocoder, mel, seeded_noise(NOISE_SEED, vocoder.m_source.harmonics))
+        return wave.float().cpu().numpy(), self.cosy.rate_hz
 
     def _resampled(self, wave: Samples, from_hz: int, to_hz: int) -> Tensor:
         return resample(torch.from_numpy(wave), from_hz, to_hz).to(self.cosy.model.device)

@@ -116,8 +116,8 @@ class FlowState(State):
         assert len(other.known) == 1, "one row at a time"
         assert other.capacity <= self.capacity, f"{other.capacity} tokens do not fit {self.capacity}"
         for mine, theirs in zip(_tensors(self), _tensors(other), strict=True):
-            corner = (row, *(slice(size) for size in theirs.shape[1:]))
-            mine[corner] = theirs[0]  # the rest of a greater capacity is not used yet
+            corner = tuple(slice(size) for size in theirs.shape[1:])
+            mine[row][corner] = theirs[0]  # the rest of a greater capacity is not used yet
 
 
 def _tensors(state: State) -> list[Tensor]:
