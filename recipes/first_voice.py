@@ -13,10 +13,11 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ CORPORA = {
 }
 VOICES = {"slt": 0.4, "rms": 0.3, "slt_low": 0.08, "slt_high": 0.07, "rms_low": 0.07, "rms_high": 0.08}  # shares
 PRESETS = {"anna": "slt", "alex": "rms"}
-TEMPERATURE = 0.7  # of the language model's head, see `assemble.sharpen`
+TEMPERATURE = 0.85  # of the language model's head, see `assemble.sharpen`
 
 TOKENIZER = SpeechTokenizerConfig(n_state=192, n_head=3, n_layer=3)
 SPEAKER = SpeakerEncoderConfig(front_channels=8, init_channels=32, growth_rate=8)
@@ -132,7 +133,7 @@ class Recipe:
 
     def tokenizer(self) -> None:
         task = TokenizerTask(TOKENIZER, [self.corpus(n) for n in ("slt", "rms", "slt_low")])
-        self._train("tokenizer", task, Schedule(1.5e-3, minutes=6.5, warmup_steps=50, ema=0.995))
+        self._train("tokenizer", task, _schedule(1.5e-3, 2050, warmup_steps=50, ema=0.995))
 
     def encode(self) -> None:
         """Speech tokens of every corpus."""
@@ -147,7 +148,7 @@ class Recipe:
 
     def speaker(self) -> None:
         task = SpeakerTask(SPEAKER, [self.corpus(n) for n in ("slt", "rms", "awb", "kal16")])
-        self._train("speaker", task, Schedule(2e-3, minutes=5, warmup_steps=50, ema=0.99))
+        self._train("speaker", task, _schedule(2e-3, 380, warmup_steps=50, ema=0.99))
 
     def embed(self) -> None:
         """Speaker vectors of the voices the flow learns."""
@@ -169,21 +170,21 @@ class Recipe:
 
     def f0(self) -> None:
         task = F0Task(MODEL.hift, *self._voices())
-        self._train("f0", task, Schedule(2e-3, minutes=5, ema=0.998, clip_norm=100.0, bfloat16=False))
+        self._train("f0", task, _schedule(2e-3, 3650, ema=0.998, clip_norm=100.0, bfloat16=False))
 
     def vocoder(self) -> None:
         predictor = F0Task(MODEL.hift, *self._voices()).network
         predictor.load_state_dict(averaged(self.folder / "runs" / "f0"))
         task = VocoderTask(MODEL.hift, *self._voices(), predictor)
-        self._train("vocoder", task, Schedule(2e-3, minutes=60, ema=0.995, clip_norm=5.0, bfloat16=False))
+        self._train("vocoder", task, _schedule(2e-3, 7200, ema=0.998, clip_norm=20.0, bfloat16=False))
 
     def flow(self) -> None:
         task = FlowTask(MODEL.flow, *self._voices())
-        self._train("flow", task, Schedule(1.5e-3, minutes=60, warmup_steps=200, ema=0.998))
+        self._train("flow", task, _schedule(1.5e-3, 4550, warmup_steps=200, ema=0.998))
 
     def lm(self) -> None:
         task = LMTask(MODEL.llm, TextTokenizer(self.folder / "vocabulary"), [self.corpus(n) for n in ("slt", "slt_lm")])
-        self._train("lm", task, Schedule(2e-3, minutes=75, warmup_steps=200, ema=0.998))
+        self._train("lm", task, _schedule(2e-3, 7000, warmup_steps=200, ema=0.998))
 
     def assemble(self) -> None:
         """Write the model directory `model`."""
@@ -215,6 +216,11 @@ def _spoken(teacher: str, texts: Iterable[str], batch: int = 100) -> Iterator[Ut
     texts = iter(texts)
     while group := list(itertools.islice(texts, batch)):
         yield from synthesise(teacher, group)
+
+
+def _schedule(learning_rate: float, steps: int, **options: Any) -> Schedule:
+    """By steps, so that a run does not depend on how busy the machine is."""
+    return Schedule(learning_rate, minutes=math.inf, steps=steps, **options)
 
 
 def main(folder: str, *stages: str) -> None:
