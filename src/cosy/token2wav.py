@@ -5,7 +5,8 @@ out once no later frame can change them.  Phases and noise belong to positions i
 a stream join to exactly what one pass over the whole utterance gives (up to rounding of the arithmetic).
 
 The vocoder works on a window.  The flow by default computes the past again at every cut: simple, and the measure of
-the faster way (`models.flow_stream`), which an `ExactStream` can be given.  The behaviour of CosyVoice 2 itself is in `token2wav_official`.
+the faster way (`models.flow_stream`), which an `ExactStream` can be given.  The behaviour of CosyVoice 2 itself is
+in `token2wav_official`.
 
 Letters: P prompt tokens, T mel frames, N samples.
 """
