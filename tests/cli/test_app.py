@@ -20,6 +20,7 @@ from tests.cli.fakes import FakeCosy, run
 HEAVY = {"torch", "numpy", "onnxruntime", "av", "soundfile", "soxr", "wetext", "safetensors", "tokenizers", "rich"}
 ROOT = Path(__file__).parents[2]
 SLOW_SPEAKER = """
+import signal
 import time
 from cosy.cli.app import main
 from tests.cli.fakes import FakeCosy
@@ -30,6 +31,7 @@ class Slow(FakeCosy):
             yield chunk
             time.sleep({pause})
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 main(Slow().tools)
 """
 
