@@ -15,6 +15,7 @@ from cosy.errors import AudioError, VoiceError
 from cosy.types import Samples
 from cosy.voices.prepare import Recording, prepare_voice
 from cosy.voices.voice import Voice
+from tests.golden import DATA
 from tests.voices.recordings import syllables
 from tests.voices.test_voice import same
 
@@ -57,8 +58,24 @@ def test_silence_at_the_ends_is_cut_unless_told_otherwise(model: LoadedModel) ->
 
 
 def test_too_short_a_recording_is_refused(model: LoadedModel) -> None:
-    with pytest.raises(AudioError, match=r"2\.\d s of speech, 3 to 30 s are needed"):
-        prepared(model, syllables(2.5))
+    with pytest.raises(AudioError, match=r"is 2\.\d s long, 3 to 30 s are needed"):
+        prepared(model, syllables(2.5, silence_s=0.1))
+
+
+def test_silence_at_the_ends_counts_towards_the_shortest_length(model: LoadedModel) -> None:
+    assert prepared(model, syllables(2.8, silence_s=0.3)).info.duration_s == pytest.approx(2.85, abs=0.1)
+
+
+def test_hardly_any_speech_is_refused(model: LoadedModel) -> None:
+    with pytest.raises(AudioError, match=r"is 4\.0 s long but holds only 1\.\d s of speech, at least 1\.5 s"):
+        prepared(model, syllables(1.0, silence_s=1.5))
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the recordings are not here")
+def test_the_official_sample_voice_can_be_cloned(model: LoadedModel) -> None:
+    voice = prepare_voice(DATA / "zero_shot_prompt.wav", "希望你以后能够做的比我还好呦。", model, name="sample")
+    assert voice.info.warnings == ()
+    assert voice.info.duration_s > 2.5
 
 
 def test_too_long_a_recording_is_cut_in_a_pause_and_reported(model: LoadedModel) -> None:

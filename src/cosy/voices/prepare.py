@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 Recording = str | os.PathLike[str] | bytes | BinaryIO | tuple[Samples, int]
 """A path, the bytes of a file, a binary file object, or mono samples (n,) in [-1, 1] and their rate in Hz."""
 
+MIN_SPEECH_S = 1.5  # of a recording of 3 s or more
 MOST_DECODED_S = 10 * 60.0  # what follows is not looked at
 QUIET_DBFS = -40.0
 MAX_CLIPPED_SHARE = 1e-3  # of all samples
@@ -69,8 +70,9 @@ def prepare_voice(
     check_name(name)
     wave, rate_hz, digest = _read(recording)
     warnings: list[str] = []
+    _require_length(wave, rate_hz)
     if trim:
-        wave, _, _ = trim_silence(wave, rate_hz)
+        wave = _trimmed(wave, rate_hz)
     wave = _limit(wave, rate_hz, warnings)
     _check_sound(wave, warnings)
     _check_transcript(transcript, len(wave) / rate_hz, warnings)
@@ -133,14 +135,31 @@ def _checked(wave: Samples, rate_hz: int) -> Samples:
     return np.ascontiguousarray(wave, dtype=np.float32)
 
 
-def _limit(wave: Samples, rate_hz: int, warnings: list[str]) -> Samples:
-    """At most 30 s of it, cut in a pause; AudioError under 3 s."""
+def _require_length(wave: Samples, rate_hz: int) -> None:
+    """AudioError for a recording under 3 s, silence at its ends included: people judge by what a player shows."""
     seconds = len(wave) / rate_hz
     if seconds < MIN_PROMPT_S:
         raise AudioError(
-            f"the recording holds {seconds:.1f} s of speech, {MIN_PROMPT_S:.0f} to {MAX_PROMPT_S:.0f} s are needed; "
+            f"the recording is {seconds:.1f} s long, {MIN_PROMPT_S:.0f} to {MAX_PROMPT_S:.0f} s are needed; "
             "record a longer sentence"
         )
+
+
+def _trimmed(wave: Samples, rate_hz: int) -> Samples:
+    """Without the silence at the ends.  AudioError if hardly any speech remains."""
+    speech, _, _ = trim_silence(wave, rate_hz)
+    seconds = len(speech) / rate_hz
+    if seconds < MIN_SPEECH_S:
+        raise AudioError(
+            f"the recording is {len(wave) / rate_hz:.1f} s long but holds only {seconds:.1f} s of speech, at least "
+            f"{MIN_SPEECH_S:g} s are needed; record a longer sentence"
+        )
+    return speech
+
+
+def _limit(wave: Samples, rate_hz: int, warnings: list[str]) -> Samples:
+    """At most 30 s of it, cut in a pause."""
+    seconds = len(wave) / rate_hz
     if seconds <= MAX_PROMPT_S:
         return wave
     cut = _pause(wave, rate_hz)
