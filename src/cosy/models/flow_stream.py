@@ -115,20 +115,9 @@ class FlowState(State):
         """Copy the only row of `other`, of the same memory and at most this capacity, into a fresh `row`."""
         assert len(other.known) == 1, "one row at a time"
         assert other.capacity <= self.capacity, f"{other.capacity} tokens do not fit {self.capacity}"
-        for mine, theirs in zip(_tensors(self), _tensors(other), strict=True):
+        for mine, theirs in zip(self.tensors(), other.tensors(), strict=True):
             corner = tuple(slice(size) for size in theirs.shape[1:])
             mine[row][corner] = theirs[0]  # the rest of a greater capacity is not used yet
-
-
-def _tensors(state: State) -> list[Tensor]:
-    found: list[Tensor] = []
-
-    def add(t: Tensor) -> Tensor:
-        found.append(t)
-        return t
-
-    state._map(add)
-    return found
 
 
 # --- the stream ----------------------------------------------------------------------------------

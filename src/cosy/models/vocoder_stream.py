@@ -30,8 +30,9 @@ from cosy.models.source import SourceState, harmonic_noise
 from cosy.models.vocoder import Vocoder
 from cosy.nn.speed import FASTEST, SpeedState, extend_at_speed, init_speed
 from cosy.nn.state import State
+from cosy.streaming_plan import RELEASE_FRAMES
 
-EXACT = 20  # frames of look-ahead: a sample depends on the mel up to 19.75 frames after it
+EXACT = RELEASE_FRAMES  # of look-ahead
 PRACTICAL = 16  # frames: what differs cannot be heard
 CONTEXT = 15  # frames that the decoder sees on either side of what it makes: its reach is 14.3
 
@@ -146,7 +147,7 @@ class VocoderStream:
             fresh = self._advance(part, torch.stack([played[row] for row in rows]), seen, last)
             for row, wave in zip(rows, fresh, strict=True):
                 waves[row] = wave
-            _put(state, index, part)
+            state.write(index, part)
         state.reset(torch.tensor([row for row, last in enumerate(finals) if last], dtype=torch.int64).to(state.frames))
         return waves
 
@@ -224,23 +225,6 @@ def _keep(memory: Tensor, x: Tensor) -> None:
     """The newest of `x`, as much as there is room for, aligned to the right."""
     count = min(memory.shape[-1], x.shape[-1])
     _newest(memory, count).copy_(_newest(x, count))
-
-
-def _put(state: State, rows: Tensor, part: State) -> None:
-    """Write `part` to the given rows: the inverse of `State.select`."""
-    for whole, piece in zip(_tensors(state), _tensors(part), strict=True):
-        whole.index_copy_(0, rows, piece)
-
-
-def _tensors(state: State) -> list[Tensor]:
-    found: list[Tensor] = []
-
-    def add(x: Tensor) -> Tensor:
-        found.append(x)
-        return x
-
-    state._map(add)
-    return found
 
 
 def _require(condition: bool, rule: str, value: int) -> None:

@@ -45,6 +45,11 @@ class State:
         """A new state made of the given rows (int64), in that order; rows may repeat."""
         return self._map(lambda t: t.index_select(0, rows))
 
+    def write(self: S, rows: Tensor, part: S) -> None:
+        """Write the rows of `part` to the given rows, in place: the inverse of `select`."""
+        for whole, piece in zip(self.tensors(), part.tensors(), strict=True):
+            whole.index_copy_(0, rows, piece)
+
     def reset(self, rows: Tensor) -> None:
         """Zero the given rows in place: zeros are the start of every layer here."""
         self._map(lambda t: t.index_fill_(0, rows, 0))
@@ -52,12 +57,15 @@ class State:
     @property
     def bytes(self) -> int:
         """Memory of all tensors, for admission control."""
-        total = 0
+        return sum(t.numel() * t.element_size() for t in self.tensors())
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor, nested ones too, in the order of the fields."""
+        found: list[Tensor] = []
 
         def add(t: Tensor) -> Tensor:
-            nonlocal total
-            total += t.numel() * t.element_size()
+            found.append(t)
             return t
 
         self._map(add)
-        return total
+        return found
