@@ -146,7 +146,7 @@ class Cosy:
 
         `prompt` clones a recording of 3 to 30 s instead, whose transcript is `prompt_text`.  `instruction` says in
         words how to speak.  `mode` is zero_shot, cross_lingual, instruct or sft; None is what voice and instruction
-        suggest.  `speed` 0.5 to 2 changes the tempo, not the pitch.  `seed` None draws one and reports it.
+        suggest.  `speed` 0.25 to 4 changes the tempo, not the pitch.  `seed` None draws one and reports it.
         `sampling` None takes the model's.  `normalise` off leaves numbers and signs as they are.
 
         Raises InputError (its subclass says what about) for a request that cannot be served.

@@ -4,7 +4,8 @@
     +-- InputError (ValueError)         the request is wrong
     |   +-- TextError                   text, instruction, language, lexicon
     |   +-- AudioError                  reference audio that cannot be used
-    |   +-- VoiceError                  unknown, duplicate or damaged voice
+    |   +-- VoiceError                  duplicate or damaged voice, or one that cannot do what is asked
+    |   |   +-- UnknownVoiceError       there is no voice of that id or name
     |   +-- ParameterError              speed, seed, format, rate ... out of range
     +-- CheckpointError                 a model directory that cannot be used
     |   +-- MissingFileError            a file of the layout is absent
@@ -38,6 +39,10 @@ class AudioError(InputError):
 
 class VoiceError(InputError):
     """A voice is unknown, exists already, or its file is damaged."""
+
+
+class UnknownVoiceError(VoiceError):
+    """No voice has this id or name."""
 
 
 class ParameterError(InputError):

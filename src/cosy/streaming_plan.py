@@ -25,15 +25,19 @@ def released(frames: int) -> int:
     return max(0, frames - RELEASE_FRAMES) * HOP_SAMPLES
 
 
+def first_cut(prompt_tokens: int, look_ahead_frames: int = RELEASE_FRAMES) -> int:
+    """The first cut that ends a block and gives audio when so many frames are held back."""
+    cut = -prompt_tokens % BLOCK
+    return cut if FRAMES_PER_TOKEN * cut > look_ahead_frames else cut + BLOCK
+
+
 def cuts(prompt_tokens: int, hop: int = BLOCK, most: int = MOST_HOP) -> Iterator[int]:
     """Where to cut a stream: as early as there is audio to release, then in hops that double up to `most`.
 
     The audio does not depend on where the cuts are, because each ends a block.  Growing hops save work
     where each cut computes the past again; `most=BLOCK` cuts after every block.
     """
-    cut = -prompt_tokens % BLOCK
-    if not released(FRAMES_PER_TOKEN * cut):
-        cut += BLOCK
+    cut = first_cut(prompt_tokens)
     while True:
         yield cut
         cut, hop = cut + hop, min(2 * hop, most)

@@ -165,7 +165,7 @@ class Synthesizer:
         for piece in in_pieces(spoken, stream, at_once=not job.request.stream):
             samples: Samples = piece.samples.float().cpu().numpy().copy()
             if self.policy == "exact":
-                samples = _joinable(samples, position == place.start, place.pause if piece.final else None)
+                samples = joinable(samples, position == place.start, place.pause if piece.final else None)
             if not len(samples) and not piece.final:
                 continue
             details: dict[str, Any] = {"seed": job.seed, "mode": job.conditions.mode.value}
@@ -246,7 +246,7 @@ def pause_after(text: str) -> float:
     return SENTENCE_PAUSE_S if ends_sentence else CLAUSE_PAUSE_S
 
 
-def _joinable(samples: Samples, first: bool, pause: int | None) -> Samples:
+def joinable(samples: Samples, first: bool, pause: int | None) -> Samples:
     """A piece of a segment with soft ends: faded in if `first`, faded out and followed by silence if last."""
     size = min(len(RAMP), len(samples))
     if first and size:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 else:
     Samples = np.ndarray
 
-MIN_SPEED, MAX_SPEED = 0.5, 2.0
-MIN_GAIN_DB, MAX_GAIN_DB = -40.0, 20.0
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
+MIN_PITCH, MAX_PITCH = 0.5, 2.0
+MIN_GAIN_DB, MAX_GAIN_DB = -100.0, 20.0  # the lowest is silence
 
 
 class Mode(str, Enum):
@@ -38,6 +39,9 @@ class FinishReason(str, Enum):
 
     STOP = "stop"  # the model ended the utterance
     LENGTH = "length"  # the length limit was reached
+    EARLY_STOP = "early_stop"  # the model ended it, but far too soon for its text
+    REPETITION = "repetition"  # the model went round in a loop and was stopped
+    SILENCE = "silence"  # the model went on with nothing but silence and was stopped
     ABORTED = "aborted"
 
 
@@ -81,7 +85,8 @@ class SpeechRequest:
     mode: Mode | None = None  # None: what the voice and the instruction suggest
     instruction: str = ""
     language: str = ""  # a hint such as "en", "zh", "ja"; empty: detected
-    speed: float = 1.0  # 0.5 .. 2.0, tempo without pitch
+    speed: float = 1.0  # 0.25 .. 4.0, tempo without pitch; 0.5 .. 2.0 sounds natural
+    pitch: float = 1.0  # 0.5 .. 2.0, factor of every frequency, tempo kept; made on the way out, see audio.output
     gain_db: float = 0.0
     sample_rate_hz: int | None = None  # None: the model rate
     format: str = "wav"
@@ -91,12 +96,17 @@ class SpeechRequest:
     normalise: bool = True
     stream: bool = True
     deadline_s: float | None = None  # seconds from submission to first audio
+    retries: int = 0  # times a segment that went wrong is said again with other chance, before it is heard
 
     def __post_init__(self) -> None:
         if not MIN_SPEED <= self.speed <= MAX_SPEED:
             raise ParameterError(f"speed must be between {MIN_SPEED} and {MAX_SPEED}, got {self.speed}")
+        if not MIN_PITCH <= self.pitch <= MAX_PITCH:
+            raise ParameterError(f"pitch must be between {MIN_PITCH} and {MAX_PITCH}, got {self.pitch}")
         if not MIN_GAIN_DB <= self.gain_db <= MAX_GAIN_DB:
             raise ParameterError(f"gain_db must be between {MIN_GAIN_DB} and {MAX_GAIN_DB}, got {self.gain_db}")
+        if self.retries < 0:
+            raise ParameterError(f"retries must not be negative, got {self.retries}")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise ParameterError(f"seed must be between 0 and 2**63 - 1, got {self.seed}")
 

@@ -171,7 +171,7 @@ def test_playing_writes_no_file_unless_asked() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["Hi.", "--speed", "3"], "speed must be between 0.5 and 2.0, got 3.0"),
+        (["Hi.", "--speed", "5"], "speed must be between 0.25 and 4.0, got 5.0"),
         (["Hi.", "--gain", "99"], "gain_db must be between"),
         (["Hi.", "--seed", "-1"], "seed must be between"),
         (["Hi.", "--top-p", "0"], "top_p must be in (0, 1], got 0.0"),

@@ -10,6 +10,7 @@ from cosy.errors import EngineError
 from cosy.models.qwen2 import KVCache
 from cosy.models.sampling import RasSampler
 from cosy.models.speech_lm import SpeechLM, collect, generate, generate_bistream
+from cosy.models.utterance import START, TASK
 from cosy.types import FinishReason, Sampling
 
 S = 30  # real speech tokens
@@ -63,7 +64,7 @@ def in_pieces(sizes: Sequence[int]) -> Iterator[list[int]]:
 
 def test_the_prefix_is_start_texts_task_speech(model: Watched) -> None:
     got = model.prefix([4, 5], [6], [7, 8])
-    parts = [model.start, model.embed_text([6, 4, 5]), model.task, model.embed_speech([7, 8])]
+    parts = [model.embed([START]), model.embed_text([6, 4, 5]), model.embed([TASK]), model.embed_speech([7, 8])]
     assert torch.equal(got, torch.cat(parts, 1))
 
 
@@ -147,7 +148,8 @@ def test_bistream_feeds_the_layout_of_training(model: Watched) -> None:
         generate_bistream(model, [TEXT[:12]], sampler=lambda _, h: EOS if len(h) == 35 else len(h) % S)
     )
     text, speech = model.embed_text(TEXT[:12])[0], model.embed_speech(spoken)[0]
-    layout = [model.start[0], text[:5], speech[:15], text[5:10], speech[15:30], text[10:], model.task[0], speech[30:]]
+    start, task = model.embed([START])[0], model.embed([TASK])[0]
+    layout = [start, text[:5], speech[:15], text[5:10], speech[15:30], text[10:], task, speech[30:]]
     assert torch.equal(torch.cat(model.fed), torch.cat(layout))
     assert (len(spoken), reason) == (33, FinishReason.STOP)
 

@@ -75,7 +75,7 @@ def say(
     instruct: Annotated[str, typer.Option(help="How to speak, in words.")] = "",
     mode: Annotated[ModeName | None, typer.Option(help="By default what voice and instruction suggest.")] = None,
     language: Annotated[str, typer.Option(help="en, zh, ja ...; by default detected.")] = "",
-    speed: Annotated[float, typer.Option(help="Tempo, 0.5 to 2; the pitch stays.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="Tempo, 0.25 to 4 (0.5 to 2 sounds natural); the pitch stays.")] = 1.0,
     gain: Annotated[float, typer.Option(help="Louder or softer, in dB, -40 to 20.")] = 0.0,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio.")] = None,
     top_p: Annotated[

@@ -163,7 +163,6 @@ class FlowStream:
     def _layout(self, capacity_tokens: int) -> Layout | None:
         return self.memory.layout(capacity_tokens, self.chunk)
 
-    @torch.no_grad()
     def open(
         self, prompt_token: Tensor, prompt_feat: Tensor, embedding: Tensor, capacity_tokens: int | None = None
     ) -> FlowState:
@@ -173,6 +172,16 @@ class FlowStream:
         prompt completes, (P - 3) // 25 of them, are computed here.  The state is for `start`, or, with the capacity
         for it, for `push` itself.
         """
+        state = self.begin(prompt_token, prompt_feat, embedding, capacity_tokens)
+        while self.advance(state, prompt_token.shape[1]):
+            pass
+        return state
+
+    @torch.no_grad()
+    def begin(
+        self, prompt_token: Tensor, prompt_feat: Tensor, embedding: Tensor, capacity_tokens: int | None = None
+    ) -> FlowState:
+        """The state before a voice's prompt, for whoever has other things to do between its blocks; see `advance`."""
         prompt, frames = prompt_token.shape[1], prompt_feat.shape[1]
         needed = max(prompt, -(-frames // FRAMES_PER_TOKEN))
         state = self.init_state(1, needed if capacity_tokens is None else max(needed, capacity_tokens))
@@ -182,10 +191,17 @@ class FlowStream:
         state.prompt_frames.fill_(frames)
         # Blocks with frames past the mel wait: those frames are the request's.
         state.known.fill_(min(prompt, frames // FRAMES_PER_TOKEN + self.look_ahead))
-        if state.encoder is not None:
-            self._run(state, [False])
-        state.known.fill_(prompt)
         return state
+
+    @torch.no_grad()
+    def advance(self, state: FlowState, prompt: int) -> bool:
+        """Compute one block of a prompt of so many tokens; False if there was none left: the state is as `open`'s."""
+        left = self._ready(int(state.known), int(state.done), final=False) if state.encoder is not None else 0
+        if left:
+            self._advance(state, [0], [left])
+        else:
+            state.known.fill_(prompt)
+        return left > 0
 
     def start(self, voices: Sequence[FlowState], capacity_tokens: int) -> FlowState:
         """One row for each voice (or stream to continue), with room for `capacity_tokens`, prompt included.

@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from cosy.config import SpeechLMConfig
-from cosy.models.speech_lm import START, TASK, SpeechLM
+from cosy.models.speech_lm import SpeechLM
 
 IGNORE = -1  # in targets
 SPECIAL, TEXT, SPEECH, PADDING = 0, 1, 2, -1  # the table an input comes from
+START, TASK = 0, 1  # rows of the special table
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A Qwen2 backbone reads `[start] prompt text, text [task] prompt speech` and continues with speech tokens
 until it says `eos`.  When the text arrives in pieces, blocks of 5 text and 15 speech tokens alternate and
-the model says `fill` where it wants more text.
+the model says `fill` where it wants more text: the plans of both are in `utterance`.
 
 `generate` and `generate_bistream` speak one utterance each; both are generators that yield speech tokens
 and *return* a `FinishReason` (`reason = yield from generate(...)`, or `collect(generate(...))`).
@@ -14,22 +14,34 @@ Letters: B rows, T positions, D width, S real speech tokens, C = S + 3 classes.
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from cosy.config import SpeechLMConfig
-from cosy.errors import EngineError
 from cosy.models.qwen2 import KVCache, Qwen2
 from cosy.models.sampling import Sampler
+from cosy.models.utterance import (
+    MAX_RATIO,
+    MIN_RATIO,
+    SPEECH,
+    START,
+    TASK,
+    Classes,
+    MoreText,
+    Plan,
+    in_pieces,
+    speech,
+    whole,
+)
 from cosy.types import FinishReason
 
 Ids = Sequence[int] | Tensor  # (T,) for one row or (B, T)
 SpeechTokens = Generator[int, None, FinishReason]
 
-MIN_RATIO, MAX_RATIO = 2.0, 20.0  # speech tokens per text token
-START, TASK = 0, 1  # rows of `llm_embedding`
+ROOM = 512  # positions a cache has at first
 
 
 class SpeechLMOutput(NamedTuple):
@@ -49,6 +61,7 @@ class SpeechLM(nn.Module):
         self.reserved_id = config.speech_token_size + 1  # a stop id in the checkpoint, never a training target
         self.fill_id = config.speech_token_size + 2  # "give me more text"
         self.classes = config.speech_token_size + 3
+        self.known = Classes.of(config)
         size = config.backbone.hidden_size
         self.llm_embedding = nn.Embedding(2, size)
         self.llm = nn.ModuleDict({"model": nn.ModuleDict({"model": Qwen2(config.backbone)})})
@@ -58,16 +71,6 @@ class SpeechLM(nn.Module):
     @property
     def backbone(self) -> Qwen2:
         return cast(Qwen2, cast(nn.ModuleDict, self.llm["model"])["model"])
-
-    @property
-    def start(self) -> Tensor:
-        """Embedding that opens every sequence, (1, 1, D)."""
-        return self.llm_embedding.weight[None, START : START + 1]
-
-    @property
-    def task(self) -> Tensor:
-        """Embedding that ends the text, (1, 1, D)."""
-        return self.llm_embedding.weight[None, TASK : TASK + 1]
 
     def embed_text(self, ids: Ids) -> Tensor:
         """Text ids -> (B, T, D)."""
@@ -81,10 +84,21 @@ class SpeechLM(nn.Module):
         tensor = torch.as_tensor(ids, dtype=torch.long, device=self.speech_embedding.weight.device)
         return tensor if tensor.ndim == 2 else tensor[None]
 
-    def prefix(self, text: Ids, prompt_text: Ids = (), prompt_speech: Ids = ()) -> Tensor:
+    def embed(self, units: Sequence[int]) -> Tensor:
+        """Units of `utterance`, in any mixture -> (1, T, D)."""
+        parts = []
+        for table, run in groupby(units, key=_table):
+            ids = [unit - _FIRST[table] for unit in run]
+            parts.append(self._tables[table](self._batched(ids)))
+        return torch.cat(parts, 1)
+
+    @property
+    def _tables(self) -> tuple[nn.Embedding, nn.Embedding, nn.Embedding]:
+        return self.backbone.embed_tokens, self.speech_embedding, self.llm_embedding
+
+    def prefix(self, text: Sequence[int], prompt_text: Sequence[int] = (), prompt_speech: Sequence[int] = ()) -> Tensor:
         """What the model reads before it speaks: `[start] prompt_text text [task] prompt_speech`, (1, T, D)."""
-        words = [self.embed_text(prompt_text), self.embed_text(text)]
-        return torch.cat([self.start, *words, self.task, self.embed_speech(prompt_speech)], 1)
+        return self.embed([START, *prompt_text, *text, TASK, *speech(prompt_speech)])
 
     def init_state(self, batch: int, capacity: int) -> KVCache:
         """An empty state for `batch` rows of up to `capacity` positions."""
@@ -118,6 +132,13 @@ class SpeechLM(nn.Module):
             return nn.functional.linear(hidden.float(), head.weight.float(), head.bias.float())
 
 
+_FIRST = (0, SPEECH, START)  # unit of the first row of each table: text, speech, start and task
+
+
+def _table(unit: int) -> int:
+    return 0 if unit < SPEECH else 1 if unit < START else 2
+
+
 def collect(tokens: SpeechTokens) -> tuple[list[int], FinishReason]:
     """Run a generator to its end: all speech tokens, and why it ended."""
     spoken: list[int] = []
@@ -126,11 +147,6 @@ def collect(tokens: SpeechTokens) -> tuple[list[int], FinishReason]:
             spoken.append(next(tokens))
         except StopIteration as end:
             return spoken, end.value
-
-
-def length_limits(text_tokens: int, min_ratio: float = MIN_RATIO, max_ratio: float = MAX_RATIO) -> tuple[int, int]:
-    """Fewest and most speech tokens for a text, which is counted without its prompt."""
-    return int(text_tokens * min_ratio), int(text_tokens * max_ratio)
 
 
 def generate(
@@ -146,29 +162,11 @@ def generate(
 ) -> SpeechTokens:
     """Speak a text that is known as a whole; yields speech tokens, returns STOP or LENGTH.
 
-    Nothing can end the utterance before `min_ratio` tokens per text token, and only `eos` after that.
-    `official_stops` keeps the official rule instead: before the minimum only `eos` is masked, and the two
-    other special ids end the utterance wherever they are drawn.  The length is limited to `max_ratio`
-    tokens per text token and by the positions the model knows.
+    Options as in `utterance.whole`.
     """
-    pending = model.prefix(text_ids, prompt_text_ids, prompt_speech)
-    fewest, most = length_limits(len(text_ids), min_ratio, max_ratio)
-    most = min(most, model.config.backbone.max_position_embeddings - pending.shape[1])
-    state = model.init_state(1, pending.shape[1] + max(most, 0))
-    history: list[int] = []
-    while len(history) < most:
-        log_probs = model.step(pending, state)[0]
-        if official_stops:
-            log_probs[model.eos_id : model.eos_id + (len(history) < fewest)] = -torch.inf
-        else:
-            log_probs[model.eos_id + (len(history) >= fewest) :] = -torch.inf
-        token = sampler(log_probs, history)
-        if token >= model.eos_id:
-            return FinishReason.STOP
-        history.append(token)
-        yield token
-        pending = model.embed_speech([token])
-    return FinishReason.LENGTH
+    ratios = {"min_ratio": min_ratio, "max_ratio": max_ratio}
+    plan = whole(model.known, text_ids, prompt_text_ids, prompt_speech, **ratios, official_stops=official_stops)
+    return (yield from speak(model, plan, sampler))
 
 
 def generate_bistream(
@@ -184,142 +182,38 @@ def generate_bistream(
 ) -> SpeechTokens:
     """Speak while the text still arrives; yields speech tokens, returns STOP or LENGTH.
 
-    `text_pieces` gives single ids or runs of them; how they are grouped does not change the tokens.
-    A text that ends before anything could be said is spoken as `generate` does.  The length limits
-    of `generate` hold once the text is complete; until then every 15 speech tokens need 5 text tokens.
-
-    `official` keeps the official procedure with its oddities: the last speech embedding is fed twice
-    when the text ends, at most one block follows each piece, an unread rest of the prompt speech is
-    dropped, nothing limits the length, and a reserved id raises EngineError.
+    `text_pieces` gives single ids or runs of them.  Options: `utterance.in_pieces`.
     """
-    stream = _BiStream(model, prompt_text, prompt_speech, sampler, official)
-    heard: list[int] = []
-    for piece in text_pieces:
-        arrived = [piece] if isinstance(piece, int) else list(piece)
-        heard += arrived
-        stream.text += arrived
-        stream.read_prompt()
-        while arrived and stream.next_block():
-            reason = yield from stream.speak_block()
-            if reason is not None:
-                return reason
-            if official:
-                break
-    if not official and not stream.history:
-        whole = generate(
-            model, heard, prompt_text, prompt_speech, sampler=sampler, min_ratio=min_ratio, max_ratio=max_ratio
-        )
-        return (yield from whole)
-    return (yield from stream.speak_rest(*length_limits(len(heard), min_ratio, max_ratio)))
+    ratios = {"min_ratio": min_ratio, "max_ratio": max_ratio}
+    plan = in_pieces(model.known, prompt_text, prompt_speech, **ratios, official=official)
+    return (yield from speak(model, plan, sampler, text_pieces))
 
 
-class _BiStream:
-    """One bi-streaming utterance between its text pieces."""
-
-    def __init__(
-        self,
-        model: SpeechLM,
-        prompt_text: Sequence[int],
-        prompt_speech: Sequence[int],
-        sampler: Sampler,
-        official: bool,
-    ) -> None:
-        self.model, self.sampler, self.official = model, sampler, official
-        self.text_block, self.speech_block = model.config.mix_ratio
-        self.text = list(prompt_text)  # not read yet
-        self.prompt = list(prompt_speech)  # not read yet
-        self.pending = model.start  # embeddings to feed next
-        self.history: list[int] = []  # every chosen id, fills included
-        self.spoken = 0  # without fills
-        self.next_fill = self.speech_block - len(self.prompt) % self.speech_block  # index in `history`
-        if self.prompt and self.next_fill == self.speech_block and not official:
-            self.next_fill = 0  # the prompt's last block is full: as in training, text comes next
-        self.used = 0  # positions fed
-        self.state = model.init_state(1, min(512, self._limit))
-
-    @property
-    def _limit(self) -> int:
-        return self.model.config.backbone.max_position_embeddings
-
-    def read_prompt(self) -> None:
-        """Queue blocks of prompt text and prompt speech, as far as the text reaches."""
-        while self.prompt and len(self.text) >= self.text_block:
-            speech, self.prompt = self.prompt[: self.speech_block], self.prompt[self.speech_block :]
-            self._queue(self._take_text(), self.model.embed_speech(speech))
-
-    def next_block(self) -> bool:
-        """Queue the next block's text; False if more must arrive first."""
-        if self.prompt:
-            return False
-        if not self.history and self.pending.shape[1] > 1:
-            return True  # the prompt's last block goes on
-        if len(self.text) < self.text_block:
-            return False
-        if self.history:
-            self.pending = self._take_text()  # what was fed last is behind us
-        else:
-            self._queue(self._take_text())
-        return True
-
-    def speak_block(self) -> Generator[int, None, FinishReason | None]:
-        """Decode up to and including a fill; returns LENGTH when the positions run out."""
-        model = self.model
-        first, last = model.eos_id, model.reserved_id if self.official else model.fill_id  # masked ids
-        while self._fits():
-            log_probs = self._feed()
-            if len(self.history) == self.next_fill:
-                token = model.fill_id
-            else:
-                log_probs[first:last] = -torch.inf
-                token = self.sampler(log_probs, self.history)
-            if token == model.fill_id:
-                self.next_fill = len(self.history) + self.speech_block + 1
-                self.history.append(token)
-                return None
-            yield self._spoken(token)
-        return FinishReason.LENGTH
-
-    def speak_rest(self, fewest: int, most: int) -> SpeechTokens:
-        """The text is complete: queue what is left of it and decode to the end.
-
-        At least `fewest` tokens are spoken in all, at most `most` from here on.
-        """
-        model, most = self.model, self.spoken + most
-        self._queue(model.embed_text(self.text), model.task)
-        while self._fits() and (self.official or self.spoken < most):
-            log_probs = self._feed()
-            if not self.official:
-                log_probs[model.eos_id + (self.spoken >= fewest) :] = -torch.inf
-            token = self.sampler(log_probs, self.history)
-            if token == model.eos_id:
-                return FinishReason.STOP
-            yield self._spoken(token)
-        return FinishReason.LENGTH
-
-    def _spoken(self, token: int) -> int:
-        if token >= self.model.eos_id:
-            raise EngineError(f"the language model chose the special id {token} where speech must follow")
-        self.history.append(token)
-        self.spoken += 1
-        self.pending = self.model.embed_speech([token])
-        return token
-
-    def _take_text(self) -> Tensor:
-        ids, self.text = self.text[: self.text_block], self.text[self.text_block :]
-        return self.model.embed_text(ids)
-
-    def _queue(self, *embeddings: Tensor) -> None:
-        self.pending = torch.cat([self.pending, *embeddings], 1)
-
-    def _fits(self) -> bool:
-        return self.used + self.pending.shape[1] <= self._limit
-
-    def _feed(self) -> Tensor:
-        """Feed what is pending; log-probabilities (C,)."""
-        self.used += self.pending.shape[1]
-        if self.used > self.state.capacity:  # doubling keeps the cost of growing linear
-            self.state = self.state.grown(min(2 * self.used, self._limit))
-        log_probs = self.model.step(self.pending, self.state)[0]
-        if not self.official:
-            self.pending = self.pending[:, :0]  # the official procedure may feed it again
-        return log_probs
+def speak(
+    model: SpeechLM, plan: Plan, sampler: Sampler, text_pieces: Iterable[int | Sequence[int]] = ()
+) -> SpeechTokens:
+    """Run one plan on its own: the oracle of any batch.  Yields speech tokens."""
+    pieces, state = iter(text_pieces), model.init_state(1, min(ROOM, model.known.positions))
+    answer: int | Sequence[int] | None = None
+    used = 0
+    while True:
+        try:
+            asked = plan.send(answer)  # the first answer must be None: the plan has not begun
+        except StopIteration as end:
+            reason: FinishReason = end.value
+            return reason
+        if isinstance(asked, MoreText):
+            piece = next(pieces, None)
+            answer = [piece] if isinstance(piece, int) else piece
+            continue
+        used += len(asked.feed)
+        if used > state.capacity:  # doubling keeps the cost of growing linear
+            state = state.grown(min(2 * used, model.known.positions))
+        log_probs = model.step(model.embed(asked.feed), state)[0]
+        if asked.forced is not None:
+            answer = asked.forced
+            continue
+        log_probs[asked.banned.start : asked.banned.stop] = -torch.inf
+        answer = sampler(log_probs, asked.history)
+        if answer < model.eos_id:
+            yield answer

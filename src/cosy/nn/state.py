@@ -45,6 +45,10 @@ class State:
         """A new state made of the given rows (int64), in that order; rows may repeat."""
         return self._map(lambda t: t.index_select(0, rows))
 
+    def rows(self: S, first: int, end: int) -> S:
+        """A view of rows first .. end - 1: what is written there is written here."""
+        return self._map(lambda t: t[first:end])
+
     def write(self: S, rows: Tensor, part: S) -> None:
         """Write the rows of `part` to the given rows, in place: the inverse of `select`."""
         for whole, piece in zip(self.tensors(), part.tensors(), strict=True):

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cosy.errors import VoiceError
+from cosy.errors import UnknownVoiceError, VoiceError
 from cosy.voices.voice import SUFFIX, Voice, VoiceInfo, check_name, read_info
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class VoiceStore:
         path = self.path(name)
         if not path.is_file():
             known = ", ".join(self.names()) or "none yet"
-            raise VoiceError(f"there is no voice named {name!r} in {self.directory}; there are: {known}")
+            raise UnknownVoiceError(f"there is no voice named {name!r} in {self.directory}; there are: {known}")
         return path
 
 
@@ -148,5 +148,5 @@ class VoiceLibrary:
     def _stored(self, name: str) -> VoiceStore:
         if name not in self.store:
             known = ", ".join([*self.presets, *self.store.names()]) or "none yet"
-            raise VoiceError(f"there is no voice named {name!r}; there are: {known}")
+            raise UnknownVoiceError(f"there is no voice named {name!r}; there are: {known}")
         return self.store
