@@ -12,7 +12,7 @@ Gain, sample rate and format of a request are not looked at: they are the busine
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -24,6 +24,7 @@ from cosy.audio.constants import SAMPLE_RATE_HZ
 from cosy.errors import ParameterError, TextError
 from cosy.models.sampling import RasSampler, Sampler
 from cosy.models.speech_lm import SpeechTokens, generate, generate_bistream
+from cosy.text.incremental import IncrementalText
 from cosy.timing import Stopwatch
 from cosy.token2wav import AudioStream, ExactStream, FinalChunk, in_pieces, seeded_noise
 from cosy.token2wav_official import OfficialStream
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from cosy.checkpoint.load import LoadedModel
     from cosy.text.frontend import Segment as TextSegment
     from cosy.text.frontend import TextFrontend
+    from cosy.text.incremental import TextPiece
     from cosy.voices.voice import Voice
 
 Policy = Literal["exact", "official"]
@@ -51,12 +53,30 @@ RAMP: Samples = (0.5 - 0.5 * np.cos(np.pi * (np.arange(FADE) + 0.5) / FADE)).ast
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an utterance is, in text and audio."""
+    """Where an utterance is in the audio."""
 
     index: int = 0
-    text: str = ""
     start: int = 0  # sample
+    lead: int = 0  # samples of silence before it
     pause: int = 0  # samples of silence after it
+
+
+@dataclass
+class _Words:
+    """What an utterance says; of a text that arrives in pieces it is known at the end."""
+
+    text: str = ""
+    tokens: int = 0
+    late: bool = False
+
+    def arriving(self, first: TextPiece, pieces: Iterator[TextPiece]) -> Iterator[tuple[int, ...]]:
+        """The ids of a segment that begins with `first`, as they come."""
+        piece: TextPiece | None = first
+        while piece is not None:
+            self.text += piece.text
+            self.tokens += len(piece.ids)
+            yield piece.ids
+            piece = None if piece.ends_segment else next(pieces, None)
 
 
 @dataclass(frozen=True)
@@ -122,8 +142,9 @@ class Synthesizer:
     def speak_pieces(self, pieces: Iterable[str], request: SpeechRequest, voice: Voice) -> Iterator[AudioChunk]:
         """Speak while the text still arrives; `request.text` is ignored.
 
-        The whole text is one segment and is not normalised.  Between pieces the caller's iterator is waited for;
-        timings count that as the language model's.  Raises as `speak`, and TextError at the end of an empty text.
+        The audio does not depend on how the text is cut.  Between pieces the caller's iterator is waited for;
+        timings count that as the language model's.  The text of a segment comes with its last chunk.  Raises as
+        `speak`, and TextError at the end of an empty text.
         """
         return self._speak_pieces(self._job(request, voice), pieces)
 
@@ -144,34 +165,48 @@ class Synthesizer:
         for index, segment in enumerate(segments):
             tokens = generate(self.model.llm, segment.ids, given.prompt_text, given.prompt_speech, sampler=job.sampler)
             pause = self._pause(segment.text, job.request.speed) if index + 1 < len(segments) else 0
-            place = _Place(index, segment.text, start, pause)
-            start = yield from self._utter(job, place, tokens, lambda: segment.tokens)  # noqa: B023  (called at once)
+            words = _Words(segment.text, segment.tokens)
+            start = yield from self._utter(job, _Place(index, start, pause=pause), tokens, words)
 
     @torch.inference_mode()
     def _speak_pieces(self, job: _Job, pieces: Iterable[str]) -> Iterator[AudioChunk]:
-        given, ids = job.conditions, _Counted(self.model.text_tokenizer.encode_stream(pieces))
-        tokens = generate_bistream(self.model.llm, ids, given.prompt_text, given.prompt_speech, sampler=job.sampler)
-        for chunk in self._utter(job, _Place(), tokens, lambda: ids.count):
-            if chunk.finish_reason and not ids.count:
-                raise TextError("there is nothing to speak: the text is empty")
-            yield chunk
+        given, parts = job.conditions, self._read(job, pieces)
+        index = end = lead = 0
+        for part in parts:
+            if not (part.text or part.ids):
+                continue  # the end of a segment that has ended
+            words = _Words(late=True)
+            ids = words.arriving(part, parts)
+            tokens = generate_bistream(self.model.llm, ids, given.prompt_text, given.prompt_speech, sampler=job.sampler)
+            end = yield from self._utter(job, _Place(index, end, lead=lead), tokens, words)
+            for _ in ids:
+                pass  # text after the length limit is not spoken
+            index, lead = index + 1, self._pause(words.text, job.request.speed)
+        if not index:
+            raise TextError("there is nothing to speak: the text is empty")
 
-    def _utter(
-        self, job: _Job, place: _Place, tokens: SpeechTokens, text_tokens: Callable[[], int]
-    ) -> Generator[AudioChunk, None, int]:
+    def _read(self, job: _Job, pieces: Iterable[str]) -> Iterator[TextPiece]:
+        reader = IncrementalText(self.frontend, job.request.language, job.request.normalise)
+        for piece in pieces:
+            yield from reader.push(piece)
+        yield from reader.finish()
+
+    def _utter(self, job: _Job, place: _Place, tokens: SpeechTokens, words: _Words) -> Generator[AudioChunk, None, int]:
         """Audio of one segment; returns the sample at which the next one starts."""
         spoken = _Counted(job.clock.timed("lm", tokens))
-        stream, position = self._stream(job, place.start), place.start
+        stream, position = self._stream(job, place.start + place.lead), place.start
         for piece in in_pieces(spoken, stream, at_once=not job.request.stream):
             samples: Samples = piece.samples.float().cpu().numpy().copy()
             if self.policy == "exact":
                 samples = joinable(samples, position == place.start, place.pause if piece.final else None)
+                if position == place.start and len(samples):
+                    samples = np.concatenate([np.zeros(place.lead, dtype=np.float32), samples])
             if not len(samples) and not piece.final:
                 continue
             details: dict[str, Any] = {"seed": job.seed, "mode": job.conditions.mode.value}
             if piece.final:
                 details |= {
-                    "text_tokens": text_tokens(),
+                    "text_tokens": words.tokens,
                     "speech_tokens": spoken.count,
                     "warnings": _warnings(job, place, spoken),
                 }
@@ -180,7 +215,7 @@ class Synthesizer:
                 rate_hz=self.model.config.sample_rate,
                 offset_samples=position,
                 segment=place.index,
-                text=place.text if position == place.start else "",
+                text=words.text if (piece.final if words.late else position == place.start) else "",
                 finish_reason=spoken.result if piece.final else None,
                 timings_s=job.clock.take(),
                 details=details,

@@ -64,13 +64,12 @@ def build_engine(
     """An engine that is not started yet.
 
     `voices` None: the model's presets and the registered voices.  `memory`: what the flow keeps of its past, None:
-    all of it, in half precision where that is close enough.  The number of streams is at most that of
-    `options.limits`, and as many as fit into `memory_bytes`.
+    all of it, in float16 if it does not fit otherwise.  The number of streams is at most that of `options.limits`,
+    and as many as fit into `memory_bytes`.
     """
     frontend = frontend or TextFrontend(model.text_tokenizer)
     options = options or EngineOptions()
-    memory = memory or FullCache(torch.float16)
-    core = build_core(model, options, memory, memory_bytes)
+    core = build_core(model, options, memory or default_memory(model, options, memory_bytes), memory_bytes)
     return AsyncEngine(core, frontend, voices or LibraryVoices(model, frontend))
 
 
@@ -89,6 +88,12 @@ def build_core(model: LoadedModel, options: EngineOptions, memory: Memory, memor
         look_ahead_frames=options.policy.look_ahead_frames,
     )
     return Core(LMRunner(model.llm, room.rows), acoustics, model.config.llm.sampling, options)
+
+
+def default_memory(model: LoadedModel, options: EngineOptions, memory_bytes: int) -> Memory:
+    """Everything, exactly, if that fits for all streams; in float16 otherwise."""
+    whole = MOST_TOKENS * bytes_per_token(model, FullCache()) * options.limits.streams
+    return FullCache() if whole <= memory_bytes else FullCache(torch.float16)
 
 
 def bytes_per_token(model: LoadedModel, memory: Memory) -> float:

@@ -310,7 +310,7 @@ class Core:
             stream.waited_for_text |= not stream.written and not stream.speaking
             return
         in_parts = stream.submission.parts is None
-        while in_parts and stream.parts and not stream.parts[0].ids:
+        while in_parts and stream.parts and not (stream.parts[0].text or stream.parts[0].ids):
             stream.parts.popleft()  # the end of a segment that has ended
         if not stream.parts:
             return

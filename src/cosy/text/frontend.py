@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cosy.text.tokenizer import TextTokenizer
 
 Policy = Literal["cosy", "official"]
-_MARK = re.compile(r"<\|[^<>|\s]{1,40}\|>")
+MARK = re.compile(r"<\|[^<>|\s]{1,40}\|>")
 SHOWN = 40  # characters of a text in an error message
 
 
@@ -94,7 +94,7 @@ class TextFrontend:
         return text if END_OF_PROMPT in text else text + END_OF_PROMPT
 
     def _spoken(self, text: str, language: str, normalise: bool, log: Log | None) -> str:
-        if _MARK.search(text):
+        if MARK.search(text):
             return text
         if self.lexicon is not None:
             text = self.lexicon.apply(text, log)
@@ -110,7 +110,7 @@ class TextFrontend:
         return spoken
 
     def _split(self, text: str, language: str, normalise: bool) -> list[str]:
-        if _MARK.search(text):
+        if MARK.search(text):
             return [text]
         if self.policy == "cosy":
             return split_text(text, self._length, language)

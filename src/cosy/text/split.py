@@ -72,7 +72,7 @@ def split_text(text: str, length: Length, language: str) -> list[str]:
     if not text.rstrip(_CLOSERS).endswith(tuple(boundaries)):
         text += "。" if lang == "zh" else "."
     sentences = _sentences(text, boundaries, _CLOSING, ends_sentence)
-    pieces = (piece for sentence in sentences for piece in _cut(sentence, size))
+    pieces = (piece for sentence in sentences for piece in cut_long(sentence, size))
     packed = _pack(pieces, size, TOKEN_MAX, TOKEN_MIN, MERGE_LENGTH, SEGMENT_LIMIT)
     return [segment.strip() for segment in packed if is_speakable(segment)]
 
@@ -146,7 +146,7 @@ def _pack(
     return segments
 
 
-def _cut(sentence: str, size: Length) -> Iterator[str]:
+def cut_long(sentence: str, size: Length) -> Iterator[str]:
     """Pieces of at most `TOKEN_MAX` of a sentence beyond `SEGMENT_LIMIT`: after a comma, else between words."""
     if size(sentence) <= SEGMENT_LIMIT:
         yield sentence
