@@ -196,7 +196,7 @@ def test_audio_comes_before_the_text_is_complete(model: LoadedModel) -> None:
     heard = asyncio.Event()
 
     async def text() -> AsyncIterator[str]:
-        yield "The fox is so lazy. "
+        yield "The fox is so lazy, and so am I. "
         await asyncio.wait_for(heard.wait(), 30)
         yield "The end."
 
