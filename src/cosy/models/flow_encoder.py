@@ -85,18 +85,24 @@ class Upsample(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(size, size, 5)
+        self.product: nn.Module | None = None  # see `Conv1d`
 
     def init_state(self, batch: int) -> Context:
         return context(self.conv, batch, 2)  # tokens
 
     def forward(self, x: Tensor, left: Tensor | None = None) -> Tensor:
         """`x` [B, T, D] -> [B, 2T, D]; `left` [B, 2, D]: the tokens before, None: zeros."""
+        x = extend_left(x, 2, left)
+        pairs = convolve(x, *self.kernel()) if self.product is None else self.product(x)
+        return pairs.reshape(x.shape[0], -1, self.conv.out_channels)
+
+    def kernel(self) -> tuple[Tensor, Tensor]:
+        """[2D, D, 3] and [2D] for the two frames of a token."""
         w0, w1, w2, w3, w4 = self.conv.weight.unbind(-1)  # oldest first
         even = torch.stack([w0 + w1, w2 + w3, w4], dim=-1)  # both copies of a token meet two taps, but ...
         odd = torch.stack([w0, w1 + w2, w3 + w4], dim=-1)  # ... which two depends on the frame's parity
         assert self.conv.bias is not None
-        pairs = convolve(extend_left(x, 2, left), torch.cat([even, odd]), self.conv.bias.repeat(2))
-        return pairs.reshape(x.shape[0], -1, self.conv.out_channels)
+        return torch.cat([even, odd]), self.conv.bias.repeat(2)
 
 
 class Conformers(nn.ModuleList):

@@ -35,11 +35,23 @@ def candidates(log_probs: Tensor, sampling: Sampling) -> Candidates:
     A token belongs while those before it sum to less than `top_p` and number less than `top_k`, so the
     one that crosses `top_p` is in and the first always is.  Equal probabilities keep ascending ids.
     """
-    probs, ids = torch.sort(log_probs.float().softmax(-1), stable=True, descending=True)
-    probs, ids = probs[:, : sampling.top_k], ids[:, : sampling.top_k]
+    probs, ids = _largest(log_probs.float().softmax(-1), sampling.top_k)
     before = probs.cumsum(-1).roll(1, -1)
     before[:, 0] = 0.0
     return Candidates(ids, probs * (before < sampling.top_p))
+
+
+def _largest(probs: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest of non-negative `probs` (B, C) and their ids, in order, equal ones by ascending id.
+
+    The bits of such numbers are ordered as they are; with the id below them all keys differ, and a selection, which
+    takes a third of the time of a stable sort, has no choice among equals.
+    """
+    classes = probs.shape[1]
+    backwards = torch.arange(classes - 1, -1, -1, device=probs.device)
+    keys = (probs.contiguous().view(torch.int32).long() << 32) | backwards
+    ids = classes - 1 - (keys.topk(min(count, classes), sorted=True).values & 0xFFFFFFFF)
+    return probs.gather(1, ids), ids
 
 
 def repeats(tokens: Tensor, recent: Tensor, sampling: Sampling) -> Tensor:
@@ -68,9 +80,12 @@ def ras_sample(log_probs: Tensor, recent: Tensor, sampling: Sampling, generators
     uniform = uniform.to(log_probs.device, non_blocking=True)
     nucleus = candidates(log_probs, sampling)
     first = nucleus.ids.gather(1, _draw(nucleus.probs, uniform[:, :1]))
+    again = repeats(first, recent, sampling)
+    if again.device.type == "cpu" and not again.any():  # a GPU would have to wait for the answer
+        return first.squeeze(1)
     rest = without(log_probs, first)
     second = _draw(rest, uniform[:, 1:])
-    again = repeats(first, recent, sampling) & rest[:, :1].isfinite()  # the only token allowed may repeat
+    again = again & rest[:, :1].isfinite()  # the only token allowed may repeat
     return torch.where(again, second, first).squeeze(1)
 
 

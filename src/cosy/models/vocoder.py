@@ -128,7 +128,7 @@ class Vocoder(nn.Module):
         for i, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, self.config.lrelu_slope))
             if i == len(self.ups) - 1:
-                x = F.pad(x, (1, 0), mode="reflect")  # a centred STFT has one frame more
+                x = mirror_left(x)  # a centred STFT has one frame more
             x = x + self.source_resblocks[i](self.source_downs[i](spectrum))
             x = sum(block(x) for block in self.resblocks[i * blocks : (i + 1) * blocks]) / blocks
             yield x
@@ -155,6 +155,13 @@ class Vocoder(nn.Module):
             if is_parametrized(module, "weight"):
                 remove_parametrizations(module, "weight")
         return self.eval().requires_grad_(False)
+
+
+def mirror_left(x: Tensor) -> Tensor:
+    """(B, C, time) with one more position, the mirror image of the second; the memory keeps its order."""
+    if x.is_contiguous():
+        return F.pad(x, (1, 0), mode="reflect")
+    return torch.cat([x.mT[:, 1:2], x.mT], 1).mT
 
 
 # Of all kernels called `weight`, these are weight-normalised.
