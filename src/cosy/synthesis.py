@@ -22,6 +22,7 @@ import torch
 
 from cosy.audio.constants import SAMPLE_RATE_HZ
 from cosy.errors import ParameterError, TextError
+from cosy.models.flow_stream import FlowState, FlowStream
 from cosy.models.sampling import RasSampler, Sampler
 from cosy.models.speech_lm import SpeechTokens, generate, generate_bistream
 from cosy.text.incremental import IncrementalText
@@ -106,6 +107,7 @@ class Synthesizer:
         *,
         policy: Policy = "exact",
         final_chunk: FinalChunk = "streaming",
+        incremental: bool = True,
         frontend: TextFrontend | None = None,
     ) -> None:
         for name, value, known in (
@@ -115,7 +117,9 @@ class Synthesizer:
             if value not in known:
                 raise ParameterError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         self.model, self.policy, self.final_chunk = model, policy, final_chunk
+        self.flow = FlowStream(model.flow) if incremental else None
         self._frontend = frontend
+        self._last_voice: tuple[FlowPrompt, FlowState] | None = None  # the prompt computed last
 
     @cached_property
     def frontend(self) -> TextFrontend:
@@ -237,7 +241,18 @@ class Synthesizer:
             speed=job.request.speed,
             final_chunk=self.final_chunk,
             clock=job.clock,
+            stream=self.flow if job.request.stream else None,
+            voice=self._voice(job) if job.request.stream else None,
         )
+
+    def _voice(self, job: _Job) -> FlowState | None:
+        """What the prompt leaves in the flow; kept for the next request of the same voice."""
+        if self.flow is None:
+            return None
+        if self._last_voice is None or not job.prompt.equals(self._last_voice[0]):
+            with job.clock.stage("voice"):
+                self._last_voice = job.prompt, self.flow.open(*job.prompt)
+        return self._last_voice[1]
 
     def _pause(self, text: str, speed: float) -> int:
         """Samples of silence after a segment."""

@@ -40,7 +40,7 @@ def model(small_model_dir: Path) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def oracle(model: LoadedModel) -> Synthesizer:
-    return Synthesizer(model, frontend=ByLine(model.text_tokenizer))
+    return Synthesizer(model, incremental=False, frontend=ByLine(model.text_tokenizer))
 
 
 @asynccontextmanager

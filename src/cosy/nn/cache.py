@@ -36,6 +36,9 @@ class KeyValues(State):
 
 
 def _extend(kept: Tensor, new: Tensor, window: Window) -> Tensor:
-    kept[window.rows[:, None], :, window.slots] = new.transpose(1, 2).to(kept.dtype)  # (B, H, T, d) -> (B, T, H, d)
+    if window.span is not None:
+        kept[:, :, window.span] = new
+    else:
+        kept[window.rows[:, None], :, window.slots] = new.transpose(1, 2).to(kept.dtype)  # (B, H, T, d) -> (B, T, H, d)
     seen = kept[:, :, : window.held.shape[1]]
     return (seen if window.all_rows else seen[window.rows]).to(new.dtype)

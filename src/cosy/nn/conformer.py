@@ -65,8 +65,7 @@ class RelativeAttention(nn.Module):
         self.pos_bias_v = nn.Parameter(nn.init.xavier_uniform_(torch.empty(heads, size // heads)))
 
     def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> KeyValues:
-        weight = self.linear_k.weight
-        return KeyValues.empty(weight, batch, self.heads, capacity, weight.shape[0] // self.heads, dtype)
+        return KeyValues.empty(self.pos_bias_u, batch, self.heads, capacity, self.pos_bias_u.shape[1], dtype)
 
     def forward(
         self, x: Tensor, positions: Tensor, masks: Masks = NOTHING_HIDDEN, state: KeyValues | None = None

@@ -39,9 +39,16 @@ class Conv1d(nn.Conv1d):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size)
+        self.product: nn.Module | None = None  # stands in for `convolve` with the kernel, see `cosy.nn.precision`
+
+    def kernel(self) -> tuple[Tensor, Tensor]:
+        """What `convolve` takes."""
+        assert self.bias is not None
+        return self.weight, self.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return convolve(x, self.weight, self.bias)
+        y: Tensor = convolve(x, *self.kernel()) if self.product is None else self.product(x)
+        return y
 
 
 class CausalConv1d(Conv1d):
@@ -65,7 +72,8 @@ def extend_left(x: Tensor, size: int, left: Tensor | None = None) -> Tensor:
 
 def context(conv: nn.Conv1d, batch: int, size: int) -> Context:
     """The start of `batch` streams of inputs of `conv`, of which it needs `size` past positions."""
-    return Context(conv.weight.new_zeros(batch, size, conv.in_channels))
+    assert conv.bias is not None
+    return Context(conv.bias.new_zeros(batch, size, conv.in_channels))
 
 
 def carry(state: Context | None, x: Tensor, window: Window | None) -> Tensor | None:
@@ -76,11 +84,15 @@ def carry(state: Context | None, x: Tensor, window: Window | None) -> Tensor | N
     if state is None:
         return None
     assert window is not None, "a state needs the window of its piece"
-    before = state.left[window.rows]  # a copy
-    size, both = before.shape[1], torch.cat([before, x], dim=1)
+    before = state.left.clone() if window.all_rows else state.left[window.rows]
+    size = before.shape[1]
     if window.counts is None:
-        state.left[window.rows] = both[:, -size:]
+        last = x[:, -size:] if x.shape[1] >= size else torch.cat([before, x], dim=1)[:, -size:]
     else:
         places = window.counts[:, None] + torch.arange(size, device=x.device)
-        state.left[window.rows] = both[torch.arange(len(x), device=x.device)[:, None], places]
+        last = torch.cat([before, x], dim=1)[torch.arange(len(x), device=x.device)[:, None], places]
+    if window.all_rows:
+        state.left.copy_(last)
+    else:
+        state.left[window.rows] = last
     return before

@@ -102,26 +102,39 @@ class Resnet(nn.Module):
         return y
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v; q [B, H, Q, d], k and v [B, H, K, d], `mask` True where a key is seen."""
+    if q.dtype != torch.bfloat16 or q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    # For a few queries, three plain steps beat the fused kernel.  The product would copy transposed keys slowly.
+    scores = (q * q.shape[-1] ** -0.5) @ k.contiguous().mT
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return scores.softmax(-1) @ v
+
+
 class Attention(nn.Module):
     """Multi-head attention without positions: those come from the convolutions."""
 
     def __init__(self, size: int, heads: int, head_size: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.head_size = heads, head_size
         self.to_q = nn.Linear(size, heads * head_size, bias=False)
         self.to_k = nn.Linear(size, heads * head_size, bias=False)
         self.to_v = nn.Linear(size, heads * head_size, bias=False)
+        self.to_qkv: nn.Module | None = None  # all three in one, see `cosy.nn.precision`
         self.to_out = nn.ModuleList([nn.Linear(heads * head_size, size)])
 
     def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> KeyValues:
-        weight = self.to_k.weight
-        return KeyValues.empty(weight, batch, self.heads, capacity, weight.shape[0] // self.heads, dtype)
+        like = self.to_out[0].bias
+        return KeyValues.empty(like, batch, self.heads, capacity, self.head_size, dtype)
 
     def forward(self, x: Tensor, masks: Masks, state: KeyValues | None = None) -> Tensor:
-        q, k, v = (to(x).view(*x.shape[:2], self.heads, -1).transpose(1, 2) for to in (self.to_q, self.to_k, self.to_v))
+        parts = [to(x) for to in (self.to_q, self.to_k, self.to_v)] if self.to_qkv is None else self.to_qkv(x).chunk(3, -1)
+        q, k, v = (part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in parts)
         if state is not None:
             k, v = state.extend(k, v, masks.window)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=masks.attention)
+        y = attend(q, k, v, masks.attention)
         out: Tensor = self.to_out[0](y.transpose(1, 2).flatten(2))  # (B, H, F, d) -> (B, F, H d)
         return out
 

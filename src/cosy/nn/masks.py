@@ -62,6 +62,7 @@ class Window:
     counts: Tensor | None  # [B] positions of the piece that count, None: all T
     positions: Tensor  # [B, T] absolute
     slots: Tensor  # [B, T] where keys and values are stored
+    span: slice | None  # the same, where all rows of the state store at once and in one place
     held: Tensor  # [B, K] absolute position of each key to look at, -1: none
 
     @cached_property
@@ -104,12 +105,16 @@ def stream_masks(rows: Tensor, batch: int, starts: Tensor, counts: Tensor, size:
     counted = steps < counts[:, None]
     held = layout.held(ends)[:, : int(ends.max())]
     seen = held >= 0
+    slots = torch.where(counted, layout.slots(positions), layout.size)  # the spare slot takes the padding
+    first = int(slots[0, 0])
+    together = len(rows) == batch and bool((slots == first + steps).all())
     window = Window(
         rows=rows,
         all_rows=len(rows) == batch,
         counts=None if bool(counted.all()) else counts,
         positions=positions,
-        slots=torch.where(counted, layout.slots(positions), layout.size),  # the spare slot takes the padding
+        slots=slots,
+        span=slice(first, first + size) if together else None,
         held=held,
     )
     return Masks(None, None if bool(seen.all()) else seen[:, None, None], window)

@@ -1,0 +1,54 @@
+"""Requests of the tests, and ways to wait for what follows from them."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+import httpx
+
+SPEECH = "/v1/audio/speech"
+
+
+def body(text: str = "Hello there.", **fields: object) -> dict[str, object]:
+    return {"model": "tts-1", "voice": "alloy", "input": text, "response_format": "pcm", **fields}
+
+
+def speak(url: str, text: str = "Hello there.", headers: dict[str, str] | None = None, **fields: object) -> httpx.Response:
+    """One request for speech in the OpenAI dialect."""
+    return httpx.post(url + SPEECH, json=body(text, **fields), headers=headers, timeout=20)
+
+
+def open_stream(url: str, text: str, **fields: object) -> socket.socket:
+    """A raw connection that has asked for speech and read nothing."""
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    content = json.dumps(body(text, **fields)).encode()
+    head = f"POST {SPEECH} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    connection.sendall(head.encode() + content)
+    return connection
+
+
+def reset(connection: socket.socket) -> None:
+    """Close abruptly: the other side gets a reset, not an end."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def eventually(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Wait until it is."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it never became true"
+        time.sleep(0.005)
+
+
+def metric(url: str, name: str) -> float:
+    """One value of the metrics page, 0 if it is not there."""
+    page = httpx.get(url + "/metrics").text
+    found = re.search(rf"^{re.escape(name)} (\S+)$", page, re.MULTILINE)
+    return float(found[1]) if found else 0.0
