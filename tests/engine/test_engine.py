@@ -314,7 +314,7 @@ def test_a_failing_stage_ends_its_requests_and_no_others(
 ) -> None:
     async def work() -> None:
         async with running(model) as engine:
-            target = getattr(engine.core, runner)
+            target = {"lm": engine.core.speaking.lm, "acoustics": engine.core.rendering.acoustics}[runner]
             monkeypatch.setattr(target, stage, fails_after(0, getattr(target, stage)))
             with pytest.raises(EngineError, match="out of memory"):
                 await spoken(engine, request(LONG))
@@ -394,14 +394,14 @@ def test_what_a_voice_begins_with_is_computed_once(model: LoadedModel, monkeypat
         async with running(model) as engine:
             await spoken(engine, request("a"))
             units: list[int] = []
-            real = engine.core.lm.model.step
+            real = engine.core.speaking.lm.model.step
             monkeypatch.setattr(
-                engine.core.lm.model, "step", lambda x, *rest: (units.append(x.shape[1]), real(x, *rest))[1]
+                engine.core.speaking.lm.model, "step", lambda x, *rest: (units.append(x.shape[1]), real(x, *rest))[1]
             )
             prompts = engine.core.gauges()["voices_cached"]
             await spoken(engine, request("a"))
             assert engine.core.gauges()["voices_cached"] == prompts == 1
-            return units[0], len(engine.core.lm.prefixes.kept)
+            return units[0], len(engine.core.speaking.lm.prefixes.kept)
 
     first_call, prefixes = run(work)
     transcript = len(model.text_tokenizer.encode("the quick brown fox"))

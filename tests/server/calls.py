@@ -18,7 +18,9 @@ def body(text: str = "Hello there.", **fields: object) -> dict[str, object]:
     return {"model": "tts-1", "voice": "alloy", "input": text, "response_format": "pcm", **fields}
 
 
-def speak(url: str, text: str = "Hello there.", headers: dict[str, str] | None = None, **fields: object) -> httpx.Response:
+def speak(
+    url: str, text: str = "Hello there.", headers: dict[str, str] | None = None, **fields: object
+) -> httpx.Response:
     """One request for speech in the OpenAI dialect."""
     return httpx.post(url + SPEECH, json=body(text, **fields), headers=headers, timeout=20)
 
@@ -28,9 +30,29 @@ def open_stream(url: str, text: str, **fields: object) -> socket.socket:
     host, port = url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)), timeout=20)
     content = json.dumps(body(text, **fields)).encode()
-    head = f"POST {SPEECH} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    connection.sendall(head.encode() + content)
+    head = [
+        f"POST {SPEECH} HTTP/1.1",
+        f"Host: {host}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+    ]
+    connection.sendall("\r\n".join([*head, "", ""]).encode() + content)
     return connection
+
+
+def stream_until_cut(url: str, text: str, then: Callable[[], object] = lambda: None) -> bytes:
+    """What came of an answer that breaks off in the middle; `then` is called once something has come."""
+    got = b""
+    try:
+        with httpx.stream("POST", url + SPEECH, json=body(text), timeout=20) as answer:
+            assert answer.status_code == 200
+            for data in answer.iter_raw():
+                if not got:
+                    then()
+                got += data
+    except httpx.RemoteProtocolError:
+        return got
+    raise AssertionError("the answer was complete")
 
 
 def reset(connection: socket.socket) -> None:

@@ -50,7 +50,11 @@ DETAIL = {"detail"}
         (HTTPException(405), Kind.METHOD, 405),
         (HTTPException(413), Kind.TOO_LARGE, 413),
         (HTTPException(418), Kind.INVALID, 418),
-        (RequestValidationError([{"type": "missing", "loc": ("body", "x"), "msg": "Field required"}]), Kind.INVALID, 400),
+        (
+            RequestValidationError([{"type": "missing", "loc": ("body", "x"), "msg": "Field required"}]),
+            Kind.INVALID,
+            400,
+        ),
     ],
 )
 def test_each_error_has_its_kind_and_status(error: Exception, kind: Kind, status: int) -> None:
@@ -58,7 +62,8 @@ def test_each_error_has_its_kind_and_status(error: Exception, kind: Kind, status
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("/etc/x"), KeyError("/etc/x"), CheckpointError("/etc/x"), DatabaseError("/etc/x"), CosyError("/etc/x")]
+    "error",
+    [ValueError("/etc/x"), KeyError("/etc/x"), CheckpointError("/etc/x"), DatabaseError("/etc/x"), CosyError("/etc/x")],
 )
 def test_the_insides_of_the_server_are_not_told(error: Exception) -> None:
     assert problem_of(error).kind is Kind.INTERNAL

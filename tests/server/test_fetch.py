@@ -58,7 +58,9 @@ def test_an_address_inside_is_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+)
 def test_an_address_outside_is_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
@@ -112,7 +114,11 @@ def site() -> Iterator[Any]:
 
 
 def fetch(
-    url: str, fetch: str | None = "any", allowed: Callable[[Address], bool] = is_public, keys: bool = False, **settings: Any
+    url: str,
+    fetch: str | None = "any",
+    allowed: Callable[[Address], bool] = is_public,
+    keys: bool = False,
+    **settings: Any,
 ) -> bytes:
     async def has_keys() -> bool:
         return keys
@@ -150,7 +156,9 @@ def test_public_refuses_loopback_whatever_it_is_called(site: Any) -> None:
 def test_public_checks_again_after_a_redirect(site: Any) -> None:
     assert fetch(url_of(site, "/to?" + url_of(site, "/audio")), "public", first_only) == AUDIO
     site.seen.clear()
-    assert "not a public one" in refusal(url_of(site, "/to?" + url_of(site, "/audio", "127.0.0.2")), "public", first_only)
+    assert "not a public one" in refusal(
+        url_of(site, "/to?" + url_of(site, "/audio", "127.0.0.2")), "public", first_only
+    )
     assert site.seen == [f"127.0.0.1:{site.server_port}"]
 
 
@@ -167,12 +175,16 @@ def test_a_redirect_leads_nowhere_else(target: str, site: Any) -> None:
     assert refusal(url_of(site, f"/to?{target}"), "public", first_only).startswith("invalid")
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/y", "/etc/passwd", "", "javascript:1", "http:", "http://[", "http://a b/"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://x/y", "/etc/passwd", "", "javascript:1", "http:", "http://[", "http://a b/"]
+)
 def test_what_is_no_web_address_is_refused(url: str) -> None:
     assert refusal(url).startswith("invalid")
 
 
-@pytest.mark.parametrize(("path", "message"), [("/loop", "TooManyRedirects"), ("/missing", "status 404"), ("/gzip", "compressed")])
+@pytest.mark.parametrize(
+    ("path", "message"), [("/loop", "TooManyRedirects"), ("/missing", "status 404"), ("/gzip", "compressed")]
+)
 def test_what_does_not_deliver_is_refused(path: str, message: str, site: Any) -> None:
     assert message in refusal(url_of(site, path))
 

@@ -28,7 +28,9 @@ def test_every_setting_says_what_it_is() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
-def test_flags_go_before_environment_before_file_before_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_go_before_environment_before_file_before_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "cosy.toml"
     file.write_text('port = 1\nhost = "::1"\ndevice = "cuda"\n')
     monkeypatch.setenv("COSY_PORT", "2")
@@ -53,7 +55,9 @@ def test_settings_made_in_code_do_not_look_at_the_environment(monkeypatch: pytes
     assert Settings().port == 8000
 
 
-@pytest.mark.parametrize("variable", ["COSY_CONFIG", "COSY_GOLDEN", "COSY_VOICES", "COSY_SERVICE_HOST", "COSY_PORT_80_TCP"])
+@pytest.mark.parametrize(
+    "variable", ["COSY_CONFIG", "COSY_GOLDEN", "COSY_VOICES", "COSY_SERVICE_HOST", "COSY_PORT_80_TCP"]
+)
 def test_variables_of_others_are_left_alone(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.toml").write_text("")
     monkeypatch.setenv(variable, str(tmp_path / "x.toml"))
@@ -100,8 +104,10 @@ def test_a_wrong_key_is_not_shown() -> None:
 
 @pytest.mark.parametrize(
     ("host", "alone"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True)]
-    + [("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("example.org", False)],
+    [
+        *(("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True)),
+        *(("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("example.org", False)),
+    ],
 )
 def test_loopback_is_known_by_its_address(host: str, alone: bool) -> None:
     assert Settings(host=host).on_loopback is alone

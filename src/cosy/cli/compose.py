@@ -18,6 +18,7 @@ from anyio import to_thread
 from cosy.engine.protocol import VoiceSummary
 from cosy.errors import VoiceError
 from cosy.server.app import check_exposure, create_app
+from cosy.server.store.admission import admit
 from cosy.server.store.consents import Consents
 from cosy.server.store.database import Database
 from cosy.server.store.keys import KeyRing
@@ -61,7 +62,7 @@ async def composed(settings: Settings) -> AsyncIterator[FastAPI]:
         objects = ObjectStore(settings.objects)
         voices = _registry(settings, database, objects, cosy)
         await voices.start()
-        async with _engine(cosy, voices) as engine:
+        async with _engine(cosy, voices, _limits(settings)) as engine:
             consents, usage = Consents(database, objects, _limits(settings)), Usage(database)
             yield create_app(settings, engine, voices=voices, consents=consents, keys=keys, usage=usage)
 
@@ -78,11 +79,11 @@ def _load(settings: Settings) -> Cosy:
 
 
 @asynccontextmanager
-async def _engine(cosy: Cosy, voices: VoiceRegistry) -> AsyncIterator[AsyncEngine]:
+async def _engine(cosy: Cosy, voices: VoiceRegistry, limits: VoiceLimits) -> AsyncIterator[AsyncEngine]:
     from cosy.engine.build import build_engine
 
     frontend = cosy.synthesizer.frontend
-    source = RegistryVoices(voices, lambda given: prepared_voice(cosy, given.audio, given.transcript, "inline"))
+    source = RegistryVoices(voices, lambda given: _inline_voice(cosy, given, limits))
     engine = await to_thread.run_sync(lambda: build_engine(cosy.model, source, frontend=frontend))
     await engine.start()
     try:
@@ -117,6 +118,12 @@ def prepared_voice(cosy: Cosy, audio: bytes, transcript: str, name: str) -> Voic
 
     normalise = cosy.synthesizer.frontend.prompt_text
     return prepare_voice(audio, transcript, cosy.model, name=name, normalise=normalise)
+
+
+def _inline_voice(cosy: Cosy, given: InlineVoice, limits: VoiceLimits) -> Voice:
+    """A recording that came with a request, under the rules of uploads."""
+    recording = admit(given.audio, given.transcript, limits)
+    return prepared_voice(cosy, recording.readable, recording.transcript, "inline")
 
 
 def _preset(voice: Voice) -> Preset:

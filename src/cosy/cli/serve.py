@@ -59,10 +59,11 @@ def run(settings: Settings) -> None:
     from cosy.server import logs
 
     logs.set_up(settings.log_level)
-    anyio.run(_run, settings, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    anyio.run(serve_until_told, settings, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
-async def _run(settings: Settings) -> None:
+async def serve_until_told(settings: Settings) -> None:
+    """Bind, build everything, serve; SIGTERM or SIGINT end it.  Raises CosyError if it cannot begin."""
     from cosy.cli.compose import composed
     from cosy.server.process import bind, serve_app
 

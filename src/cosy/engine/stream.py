@@ -61,7 +61,7 @@ class Talk:
 
     index: int
     text: str
-    text_tokens: int
+    ids: tuple[int, ...]
     utterance: Utterance
     watch: Watch
     written: bool  # whether its text is complete
@@ -74,6 +74,13 @@ class Talk:
     samples: int = 0  # handed out
     held: list[Samples] = field(default_factory=list)  # audio that waits for the end of the segment
     seconds: dict[str, float] = field(default_factory=dict)  # of computing, since the last chunk
+
+    def write(self, part: TextPart) -> None:
+        """Take some more of its text, which it waits for."""
+        self.text, self.ids = self.text + part.text, self.ids + part.ids
+        self.written = part.ends_segment
+        if part.ids:
+            self.utterance.tell(part.ids)
 
     def took(self, stage: str, seconds: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds

@@ -128,5 +128,7 @@ def _of_cosy(error: CosyError) -> Problem:
 def _of_validation(error: RequestValidationError | WebSocketRequestValidationError) -> Problem:
     details = tuple({key: each.get(key) for key in ("type", "loc", "msg")} for each in error.errors())
     places = [".".join(str(part) for part in each["loc"][1:]) for each in details]
-    told = "; ".join(f"{place}: {each['msg']}" if place else str(each["msg"]) for place, each in zip(places, details, strict=True))
+    told = "; ".join(
+        f"{place}: {each['msg']}" if place else str(each["msg"]) for place, each in zip(places, details, strict=True)
+    )
     return Problem(Kind.INVALID, 400, told, places[0] if places else "", details=details)

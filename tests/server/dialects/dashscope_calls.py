@@ -133,3 +133,4 @@ def connected(served: Served, path: str = PATH, **given: Any) -> Iterator[Socket
         yield Socket(connection)
     finally:
         connection.close()
+        connection.shutdown()  # `close` does nothing to a socket that the server has closed
