@@ -14,13 +14,16 @@ ARGS ?=
 export COSY_SAY_TEXT := $(value TEXT)
 
 .DEFAULT_GOAL := help
-.PHONY: help say test check format clean
+.PHONY: help say serve test check format clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 say: $(VENV)/.stamp-run  ## Speak: make say TEXT="Good morning." OUT=out.wav
 	@$(BIN)/cosy say --out "$(OUT)" -- "$$COSY_SAY_TEXT"
+
+serve: $(VENV)/.stamp-serve  ## Serve every API dialect: make serve ARGS="--port 8000"
+	@$(BIN)/cosy serve $(ARGS)
 
 test: $(VENV)/.stamp-dev  ## Run the tests: make test ARGS="tests/audio -k resample"
 	$(BIN)/python -m pytest $(ARGS)
@@ -46,7 +49,12 @@ $(VENV)/.stamp-run: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.stamp-dev: $(VENV)/.stamp-run
+$(VENV)/.stamp-serve: $(VENV)/.stamp-run
+	@echo "installing the server into $(VENV)" >&2
+	@$(PIP) -e ".[server]"
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-serve
 	@echo "installing the tools for tests and checks into $(VENV)" >&2
-	@$(PIP) -e ".[dev,eval,train]"
+	@$(PIP) -e ".[dev,clients,client,server,postgres,s3,eval,train]"
 	@touch $@

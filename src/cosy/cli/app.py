@@ -28,8 +28,10 @@ from typer.core import TyperGroup
 
 from cosy.cli.doctor import doctor
 from cosy.cli.evaluate import eval_app
+from cosy.cli.keys import keys_app, usage
 from cosy.cli.model import model_app
 from cosy.cli.say import say
+from cosy.cli.serve import serve
 from cosy.cli.text import text_command
 from cosy.cli.tools import Tools
 from cosy.cli.voice import voice_app
@@ -79,6 +81,9 @@ app.add_typer(voice_app, name="voice")
 app.add_typer(model_app, name="model")
 app.command("text")(text_command)
 app.add_typer(eval_app, name="eval")
+app.command()(serve)
+app.add_typer(keys_app, name="keys")
+app.command()(usage)
 app.command()(doctor)
 
 

@@ -85,7 +85,7 @@ class Upsample(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(size, size, 5)
-        self.product: nn.Module | None = None  # see `Conv1d`
+        self.product: nn.Module | None = None
 
     def init_state(self, batch: int) -> Context:
         return context(self.conv, batch, 2)  # tokens
@@ -103,6 +103,10 @@ class Upsample(nn.Module):
         odd = torch.stack([w0, w1 + w2, w3 + w4], dim=-1)  # ... which two depends on the frame's parity
         assert self.conv.bias is not None
         return torch.cat([even, odd]), self.conv.bias.repeat(2)
+
+    def replace(self, product: nn.Module) -> None:
+        self.product = product
+        del self.conv.weight
 
 
 class Conformers(nn.ModuleList):

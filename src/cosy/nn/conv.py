@@ -6,6 +6,7 @@ Letters: B batch, T positions, C channels, k kernel size.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -34,17 +35,33 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.linear(windows, weight.transpose(1, 2).flatten(1), bias)
 
 
+@runtime_checkable
+class Windowed(Protocol):
+    """A layer that can do without `convolve` and its kernel (see `cosy.nn.precision`)."""
+
+    def kernel(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias for `convolve`."""
+        ...
+
+    def replace(self, product: nn.Module) -> None:
+        """From now on, `product` maps [B, T, C] -> [B, T-k+1, C']; the kernel is not kept."""
+        ...
+
+
 class Conv1d(nn.Conv1d):
     """Convolution without padding: [B, T, C] -> [B, T-k+1, C']."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size)
-        self.product: nn.Module | None = None  # stands in for `convolve` with the kernel, see `cosy.nn.precision`
+        self.product: nn.Module | None = None
 
     def kernel(self) -> tuple[Tensor, Tensor]:
-        """What `convolve` takes."""
         assert self.bias is not None
         return self.weight, self.bias
+
+    def replace(self, product: nn.Module) -> None:
+        self.product = product
+        del self.weight
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = convolve(x, *self.kernel()) if self.product is None else self.product(x)

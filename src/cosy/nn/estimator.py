@@ -110,7 +110,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     scores = (q * q.shape[-1] ** -0.5) @ k.contiguous().mT
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf)
-    return scores.softmax(-1) @ v
+    y: Tensor = scores.softmax(-1) @ v
+    return y
 
 
 class Attention(nn.Module):
@@ -126,17 +127,23 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(heads * head_size, size)])
 
     def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> KeyValues:
-        like = self.to_out[0].bias
+        like = cast(Tensor, self.to_out[0].bias)
         return KeyValues.empty(like, batch, self.heads, capacity, self.head_size, dtype)
 
     def forward(self, x: Tensor, masks: Masks, state: KeyValues | None = None) -> Tensor:
-        parts = [to(x) for to in (self.to_q, self.to_k, self.to_v)] if self.to_qkv is None else self.to_qkv(x).chunk(3, -1)
-        q, k, v = (part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in parts)
+        parts = self.project(x)
+        q, k, v = (part.view(*x.shape[:2], self.heads, self.head_size).transpose(1, 2) for part in parts)
         if state is not None:
             k, v = state.extend(k, v, masks.window)
         y = attend(q, k, v, masks.attention)
         out: Tensor = self.to_out[0](y.transpose(1, 2).flatten(2))  # (B, H, F, d) -> (B, F, H d)
         return out
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """[B, F, C] -> queries, keys and values, each [B, F, H d]."""
+        if self.to_qkv is not None:
+            return cast(Tensor, self.to_qkv(x)).chunk(3, -1)
+        return self.to_q(x), self.to_k(x), self.to_v(x)
 
 
 class GELU(nn.Module):

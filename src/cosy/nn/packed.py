@@ -34,7 +34,7 @@ class PackedLinear(nn.Module):
         self.dtype, self.out_dtype = dtype, dtype if keep else torch.float32
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype).contiguous(), ROWS)
         self.bias = None if bias is None else bias.detach().to(dtype)
-        self.after = ("gelu", [], "none") if gelu else ("none", [], "")
+        self.after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = _linear(x.to(self.dtype), self.weight, self.bias, *self.after)

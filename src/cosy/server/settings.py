@@ -286,7 +286,7 @@ def reference() -> str:
 
 
 def _shown(default: Any) -> str:
-    return f"`{json.dumps(default)}`"
+    return f"`{json.dumps(default)}`".replace("|", "\\|")  # a bar would end the cell
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ volume are those of the DashScope speech API.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -48,22 +48,31 @@ def is_markup(text: str) -> bool:
     return text.lstrip().startswith("<")
 
 
-def parse(markup: str) -> tuple[Part, ...]:
-    """The parts of an SSML document.  Raises TextError, naming what is malformed or not supported."""
+@dataclass(frozen=True)
+class Document:
+    """What an SSML document says."""
+
+    parts: tuple[Part, ...]
+    written: str  # the text between the tags, as it is
+
+    @property
+    def spoken(self) -> str:
+        """The text of all parts."""
+        return " ".join(str(part.text) for part in self.parts if part.text)
+
+
+def parse(markup: str) -> Document:
+    """Read SSML.  Raises TextError, naming what is malformed or not supported."""
     try:
         root = ElementTree.fromstring(markup.strip(), ElementTree.XMLParser(target=_Builder()))
     except (ElementTree.ParseError, ValueError) as error:
         raise TextError(f"the SSML is not well-formed XML: {error}; write < as &lt; and & as &amp; in text") from error
     if _name(root.tag) != "speak":
         raise TextError(f"the SSML starts with <{_name(root.tag)}>; its root must be <speak>")
-    reader = _Reader(chinese=bool(HAN.search("".join(root.itertext()))))
+    written = "".join(root.itertext())
+    reader = _Reader(chinese=bool(HAN.search(written)))
     reader.element(root, _Voice(), 1)
-    return reader.done()
-
-
-def spoken_text(parts: Sequence[Part]) -> str:
-    """All text of a document, without its markup."""
-    return " ".join(part.text for part in parts if isinstance(part.text, str) and part.text)
+    return Document(reader.done(), written)
 
 
 class _Builder(ElementTree.TreeBuilder):

@@ -151,7 +151,7 @@ def test_text_in_run_task_is_the_first_piece(shared: Served) -> None:
     [
         ("Default", 0, 22050),
         (None, None, 22050),
-        ("mp3", 8000, 8000),
+        ("mp3", 16000, 16000),
         ("MP3", 48000, 48000),
         ("wav", 0, 22050),
         ("wav", 44100.0, 44100),

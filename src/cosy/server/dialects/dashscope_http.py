@@ -125,12 +125,16 @@ class Answer:
         if len(text) > LONGEST_TEXT:
             raise ApiError(Kind.INVALID, f"text may have {LONGEST_TEXT} characters, got {len(text)}", "text")
         if self._wanted.enable_ssml and ssml.is_markup(text):
-            text = script.mark_up(text)
-        self._raw.add(text)
+            document = script.mark_up(text)
+            self._raw.add(document.written)
+            text = document.spoken
+        else:
+            self._raw.add(text)
+            text = self._wanted.corrected(text)
         return await Speech.open(
             script.context(self._context),
             caller,
-            await self._wanted.request(self._wanted.corrected(text), self._context),
+            await self._wanted.request(text, self._context),
             dialect=NAME,
             request_id=self._id,
             length="unknown" if streaming else "known",

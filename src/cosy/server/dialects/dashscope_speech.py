@@ -188,10 +188,11 @@ class Script:
         self._options = options
         self._parts: tuple[Part, ...] = ()
 
-    def mark_up(self, text: str) -> str:
-        """Take SSML; returns the text in it.  Raises TextError."""
-        self._parts = ssml.parse(text)
-        return ssml.spoken_text(self._parts)
+    def mark_up(self, text: str) -> ssml.Document:
+        """Take SSML.  Raises TextError."""
+        document = ssml.parse(text)
+        self._parts = document.parts
+        return document
 
     def context(self, context: Context) -> Context:
         """A context whose engine speaks this."""

@@ -78,7 +78,10 @@ class DashScopeSession(DuplexSession[DashScopeTask]):
             if task.texts > 1:
                 raise ApiError(Kind.INVALID, "Text request limit violated, expected 1.", "text")
             if ssml.is_markup(text):
-                text = task.script.mark_up(text)
+                document = task.script.mark_up(text)
+                task.raw.add(document.written)
+                await self.put(task, document.spoken)
+                return
         task.raw.add(text)
         await self.put(task, task.words.push(text))
 

@@ -1,0 +1,85 @@
+"""What every benchmark prints: a table to read, then one line of JSON to keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cosy.bench.machine import hardware, versions
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDTH = 100  # columns, where the output is no terminal
+
+
+@dataclass
+class Report:
+    """Figures of one benchmark, and all that is needed to read them."""
+
+    bench: str
+    settings: Mapping[str, Any]
+    results: Sequence[Mapping[str, Any]]  # one for each number of streams
+    notes: Sequence[str] = ()  # what the figures cannot tell
+    failures: Sequence[str] = ()  # what was violated: the benchmark has failed
+    hardware: Mapping[str, Any] = field(default_factory=hardware)
+    versions: Mapping[str, str] = field(default_factory=versions)
+
+    def as_dict(self) -> dict[str, Any]:
+        fields = ("bench", "hardware", "versions", "settings", "results", "notes", "failures")
+        return {name: getattr(self, name) for name in fields}
+
+    def line(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.as_dict(), allow_nan=False)
+
+    def table(self) -> Table:
+        """A column for each result, a row for each figure."""
+        from rich.table import Table
+
+        table = Table("", *(_heading(result) for result in self.results), title=self._title(), title_justify="left")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        flat = [dict(_flat(result)) for result in self.results]
+        for name in dict.fromkeys(name for result in flat for name in result):
+            table.add_row(name, *(_shown(result.get(name, "")) for result in flat))
+        return table
+
+    def print(self) -> None:
+        """To standard output."""
+        from rich.console import Console
+
+        console = Console(highlight=False, markup=False)
+        if not console.is_terminal:
+            console.width = WIDTH
+        console.print(self.table())
+        for kind, lines in (("note", self.notes), ("FAILED", self.failures)):
+            for line in lines:
+                console.print(f"{kind}: {line}", soft_wrap=True)
+        console.print(self.line(), soft_wrap=True)
+
+    def _title(self) -> str:
+        machine = self.hardware
+        place = machine["gpu"] if self.settings.get("device", "cpu") != "cpu" else machine["cpu"]
+        return f"{self.bench}: {self.settings.get('model', '')} on {place}, {machine['threads']} threads"
+
+
+def _heading(result: Mapping[str, Any]) -> str:
+    streams = result.get("streams")
+    return "" if streams is None else f"{streams} stream{'s' if streams != 1 else ''}"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name} ")
+        elif name != "streams":
+            yield prefix + name, value
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
