@@ -65,7 +65,9 @@ def test_silence_is_longer_where_it_will_be_played_faster() -> None:
 
 def test_speed_and_loudness_are_each_parts_own() -> None:
     engine = FakeEngine()
-    made = chunks(joined(engine, [Part("a", speed=2.0), Part("b", gain=0.5), Part("c", speed=4.0)]), SpeechRequest("x", speed=2.0))
+    made = chunks(
+        joined(engine, [Part("a", speed=2.0), Part("b", gain=0.5), Part("c", speed=4.0)]), SpeechRequest("x", speed=2.0)
+    )
     assert [request.speed for request in engine.requests] == [4.0, 2.0, 4.0]  # at most 4
     assert [float(np.abs(chunk.samples).max()) for chunk in made] == pytest.approx([0.5, 0.25, 0.5], abs=0.01)
 

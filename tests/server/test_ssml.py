@@ -32,7 +32,7 @@ def parts(inside: str) -> tuple[Part, ...]:
         ("请拨<say-as interpret-as='telephone'>(1) 10-2</say-as>。", [Part("请拨一一零二。")]),
         ("<say-as interpret-as='cardinal'>110</say-as> 个", [Part("110 个")]),
         ("a <prosody rate='1.5'>b</prosody> c", [Part("a"), Part("b", speed=1.5), Part("c")]),
-        ("<prosody rate='+20%' volume='100'>b</prosody>, c", [Part("b,", speed=1.2, gain=2.0), Part("c")]),
+        ("<prosody rate='+20%' volume='100'>b</prosody>! <s>c</s>", [Part("b!", speed=1.2, gain=2.0), Part("c")]),
         ("<prosody rate='2'><prosody rate='50%'>b</prosody></prosody>", [Part("b")]),
         ("<prosody volume='silent'>b</prosody>", [Part("b", gain=0.0)]),
         ("<prosody rate='slow' volume='+20dB'>b</prosody>", [Part("b", speed=0.75, gain=10.0)]),
@@ -93,7 +93,9 @@ def test_what_is_not_supported_is_refused_by_name(inside: str, named: str) -> No
     assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["<p>a</p>", "<", "<speak", "<speak>\ud800</speak>", "<speak>a</speak> b", "<speak/>\0"])
+@pytest.mark.parametrize(
+    "text", ["<p>a</p>", "<", "<speak", "<speak>\ud800</speak>", "<speak>a</speak> b", "<speak/>\0"]
+)
 def test_a_document_has_one_root(text: str) -> None:
     with pytest.raises(TextError):
         parse(text)

@@ -14,7 +14,7 @@ What each gains and costs is measured by `python -m cosy.bench.stages`; docs/des
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -84,7 +84,7 @@ def supported(kind: str) -> bool:
     """Whether this machine's CPU has the instructions that make `kind` worth while."""
     if kind == "float32":
         return True
-    if not torch.backends.mkldnn.is_available() or not _has("avx2"):
+    if not torch.backends.mkldnn.is_available() or not _has("avx2"):  # type: ignore[no-untyped-call]
         return False
     return {"packed": True, "bfloat16": _has("avx512_bf16"), "int8": _has("vnni")}[kind]
 
@@ -165,7 +165,7 @@ def accelerate_flow(flow: nn.Module, kind: str) -> None:
             weight = torch.cat([module.to_q.weight, module.to_k.weight, module.to_v.weight])
             module.to_qkv = PackedLinear(weight, None, DTYPES[kind], keep=True)
             del module.to_q, module.to_k, module.to_v
-            module.to_out[0] = _linear(cast(nn.Module, module.to_out[0]), kind)
+            module.to_out[0] = _linear(module.to_out[0], kind)
         elif isinstance(module, estimator.FeedForward):
             first, _, last = module.net
             module.net[0] = _linear(first.proj, kind, gelu=True, keep=True)
@@ -178,7 +178,7 @@ def accelerate_flow(flow: nn.Module, kind: str) -> None:
             module.replace(PackedWindows(*module.kernel(), DTYPES[kind]))
 
 
-def _linear(layer: nn.Module, kind: str, *, gelu: bool = False, keep: bool = False) -> PackedLinear:
+def _linear(layer: object, kind: str, *, gelu: bool = False, keep: bool = False) -> PackedLinear:
     assert isinstance(layer, nn.Linear)
     return PackedLinear(layer.weight, layer.bias, DTYPES[kind], gelu=gelu, keep=keep)
 

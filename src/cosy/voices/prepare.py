@@ -58,10 +58,11 @@ def prepare_voice(
     name: str,
     trim: bool = True,
     normalise: Callable[[str], str] | None = None,
+    min_s: float = MIN_PROMPT_S,
 ) -> Voice:
     """Make a voice of 3 to 30 s of one speaker; `transcript` says what is spoken, empty if it is not known.
 
-    Silence at the ends is cut if `trim`, and everything after 30 s.  `normalise` turns the transcript into the
+    Shorter recordings are refused, or from `min_s` on accepted with a warning.  Silence at the ends is cut if `trim`, and everything after 30 s.  `normalise` turns the transcript into the
     text that the language model reads (None: as it is).  Without a transcript the voice can be cloned but not
     continued (cross-lingual mode).
 
@@ -70,9 +71,9 @@ def prepare_voice(
     check_name(name)
     wave, rate_hz, digest = _read(recording)
     warnings: list[str] = []
-    _require_length(wave, rate_hz)
+    _require_length(wave, rate_hz, min_s, warnings)
     if trim:
-        wave = _trimmed(wave, rate_hz)
+        wave = _trimmed(wave, rate_hz, min_s)
     wave = _limit(wave, rate_hz, warnings)
     _check_sound(wave, warnings)
     _check_transcript(transcript, len(wave) / rate_hz, warnings)
@@ -135,24 +136,26 @@ def _checked(wave: Samples, rate_hz: int) -> Samples:
     return np.ascontiguousarray(wave, dtype=np.float32)
 
 
-def _require_length(wave: Samples, rate_hz: int) -> None:
-    """AudioError for a recording under 3 s, silence at its ends included: people judge by what a player shows."""
+def _require_length(wave: Samples, rate_hz: int, min_s: float, warnings: list[str]) -> None:
+    """AudioError for one that is too short, silence at its ends included: people judge by what a player shows."""
     seconds = len(wave) / rate_hz
-    if seconds < MIN_PROMPT_S:
+    if seconds < min_s:
         raise AudioError(
-            f"the recording is {seconds:.1f} s long, {MIN_PROMPT_S:.0f} to {MAX_PROMPT_S:.0f} s are needed; "
+            f"the recording is {seconds:.1f} s long, {min_s:.0f} to {MAX_PROMPT_S:.0f} s are needed; "
             "record a longer sentence"
         )
+    if seconds < MIN_PROMPT_S:
+        warnings.append(f"the recording is only {seconds:.1f} s long; from {MIN_PROMPT_S:.0f} s on voices sound closer")
 
 
-def _trimmed(wave: Samples, rate_hz: int) -> Samples:
+def _trimmed(wave: Samples, rate_hz: int, min_s: float) -> Samples:
     """Without the silence at the ends.  AudioError if hardly any speech remains."""
     speech, _, _ = trim_silence(wave, rate_hz)
-    seconds = len(speech) / rate_hz
-    if seconds < MIN_SPEECH_S:
+    seconds, needed = len(speech) / rate_hz, min(MIN_SPEECH_S, min_s / 2)
+    if seconds < needed:
         raise AudioError(
             f"the recording is {len(wave) / rate_hz:.1f} s long but holds only {seconds:.1f} s of speech, at least "
-            f"{MIN_SPEECH_S:g} s are needed; record a longer sentence"
+            f"{needed:g} s are needed; record a longer sentence"
         )
     return speech
 

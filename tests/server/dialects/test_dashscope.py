@@ -260,7 +260,9 @@ def test_events_are_written_as_the_sdk_reads_them(shared: Served) -> None:
     *blocks, rest = text.split("\n\n")
     assert rest == ""
     lines = [block.split("\n") for block in blocks]
-    assert [each[:3] for each in lines] == [[f"id:{i}", "event:result", ":HTTP_STATUS/200"] for i in range(1, len(lines) + 1)]
+    assert [each[:3] for each in lines] == [
+        [f"id:{i}", "event:result", ":HTTP_STATUS/200"] for i in range(1, len(lines) + 1)
+    ]
     told = [json.loads(each[3].removeprefix("data:")) for each in lines]
     types = [each["output"].get("type") for each in told]
     assert types == ["sentence-begin", *["sentence-synthesis"] * (len(types) - 3), "sentence-end", None]
@@ -520,7 +522,10 @@ def test_an_address_that_answers_404(shared: Served, sdk: Any) -> None:
         ({"action": "sing"}, "InvalidParameter"),
         ({"action": ["create_voice"]}, "InvalidParameter"),
         ({"action": "create_voice"}, "InvalidParameter"),
-        ({"action": "create_voice", "target_model": "m", "prefix": "too-long-a-prefix", "url": "u"}, "InvalidParameter"),
+        (
+            {"action": "create_voice", "target_model": "m", "prefix": "too-long-a-prefix", "url": "u"},
+            "InvalidParameter",
+        ),
         ({"action": "create_voice", "target_model": "../m", "prefix": "a", "url": "u"}, "InvalidParameter"),
         ({"action": "create_voice", "target_model": "m", "prefix": "a/b", "url": "u"}, "InvalidParameter"),
         ({"action": "list_voice", "page_size": 0}, "InvalidParameter"),

@@ -276,7 +276,9 @@ def test_a_new_task_ends_the_running_one_at_once(serve: Serve) -> None:
         client.say(TEXT * 20)
         client.audio()
         client.run("two")
-        while isinstance(message := client.connection.recv(), bytes) or json.loads(message)["header"]["task_id"] == "one":
+        while (
+            isinstance(message := client.connection.recv(), bytes) or json.loads(message)["header"]["task_id"] == "one"
+        ):
             assert isinstance(message, bytes) or json.loads(message)["header"]["event"] == "result-generated"
         assert json.loads(message)["header"]["event"] == "task-started"
         assert (served.engine.running, served.engine.aborted) == (0, 1)
@@ -539,7 +541,9 @@ def test_a_frame_that_is_not_json_closes_the_socket(shared: Served, started: boo
         assert client.closed() == NOT_JSON
 
 
-@pytest.mark.parametrize("frame", ["[]", "null", '{"header": 1}', '{"header": {}}', '{"header": {"action": "run-task"}}'])
+@pytest.mark.parametrize(
+    "frame", ["[]", "null", '{"header": 1}', '{"header": {}}', '{"header": {"action": "run-task"}}']
+)
 def test_json_that_is_no_instruction_fails(shared: Served, frame: str) -> None:
     with connected(shared) as client:
         client.task = ""

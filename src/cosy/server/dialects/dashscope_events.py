@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cosy.server.dialects.dashscope_text import Slices, characters
+from cosy.server.dialects.dashscope_text import Slices
 from cosy.server.speech import Packet
 
 
@@ -56,8 +56,8 @@ class Sentences:
 
     def _begin(self, packet: Packet) -> Result:
         index = self._sentence.index + 1 if self._sentence else 0
+        before = self._raw.charged
         text, start_s = self._raw.take(packet.text), packet.offset_s
-        before = characters(self._raw.taken) - characters(text)
         self._sentence = _Sentence(index, packet.segment, text, start_s, start_s)
         result = self._result(self._sentence, "sentence-begin", original_text=text)
         return Result(result.output, before)
@@ -71,4 +71,4 @@ class Sentences:
 
     def _result(self, sentence: _Sentence, type: str, data: bytes = b"", **output: Any) -> Result:
         told = {"sentence": {"index": sentence.index, "words": []}, "type": type, **output}
-        return Result(told, characters(self._raw.taken), data)
+        return Result(told, self._raw.charged, data)

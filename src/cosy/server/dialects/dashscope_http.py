@@ -32,7 +32,7 @@ from cosy.server.dialects.dashscope_speech import (
     check_model,
     error_body,
 )
-from cosy.server.dialects.dashscope_text import Slices, characters
+from cosy.server.dialects.dashscope_text import Slices
 from cosy.server.dialects.envelope import compact_json
 from cosy.server.dialects.v1_body import Body, Text, describe, parse, read_object
 from cosy.server.errors import ApiError, Kind, problem_of
@@ -175,7 +175,7 @@ class Answer:
         return await to_thread.run_sync(self._files.add, data, self._wanted.container, self._expires_at)
 
     def _body(self, output: Mapping[str, Any], charged: int | None = None) -> dict[str, Any]:
-        charged = characters(self._raw.taken) if charged is None else charged
+        charged = self._raw.charged if charged is None else charged
         return {"output": output, "usage": {"characters": charged}, "request_id": self._id}
 
     def _running(self, result: Result) -> dict[str, Any]:
@@ -196,7 +196,8 @@ def _event(number: int, name: str, status: int, body: Mapping[str, Any]) -> byte
     return f"id:{number}\nevent:{name}\n:HTTP_STATUS/{status}\n{failed}data:{compact_json(body)}\n\n".encode()
 
 
-@router.api_route("/results/{name}", methods=["GET", "HEAD"], response_class=Response, operation_id="dashscope_result")
+@router.get("/results/{name}", response_class=Response)
+@router.head("/results/{name}", response_class=Response, include_in_schema=False)
 async def result_file(name: str, files: Results) -> Response:
     """A complete file, for as long as it is kept.  Its name is the key."""
     try:

@@ -104,31 +104,30 @@ class Slices:
     """
 
     def __init__(self) -> None:
-        self._raw = ""
-        self._at = 0
-
-    @property
-    def all(self) -> str:
-        return self._raw
-
-    @property
-    def taken(self) -> str:
-        return self._raw[: self._at]
+        self._pieces: list[str] = []
+        self._ahead = ""  # what no segment has spoken yet, without the pieces
+        self.charged = 0  # characters of all slices
 
     def add(self, piece: str) -> None:
-        self._raw += piece
+        self._pieces.append(piece)
 
     def take(self, spoken: str) -> str:
         """The slice of the next segment, by its text; what was skipped before it belongs to it."""
-        return self._to(self._at + _extent(self._raw[self._at :], spoken.strip()))
+        return self._cut(_extent(self._all_ahead(), spoken.strip()))
 
     def rest(self) -> str:
         """All that is left."""
-        return self._to(len(self._raw))
+        return self._cut(len(self._all_ahead()))
 
-    def _to(self, end: int) -> str:
-        start, self._at = self._at, end
-        return self._raw[start:end]
+    def _all_ahead(self) -> str:
+        self._ahead += "".join(self._pieces)
+        self._pieces.clear()
+        return self._ahead
+
+    def _cut(self, length: int) -> str:
+        found, self._ahead = self._ahead[:length], self._ahead[length:]
+        self.charged += characters(found)
+        return found
 
 
 def _extent(ahead: str, spoken: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from cosy.server import ssml
 from cosy.server.dialects.dashscope_events import Result, Sentences
 from cosy.server.dialects.dashscope_speech import LONGEST_TEXT, NAME, Options, Script, check_model, code_and_message
-from cosy.server.dialects.dashscope_text import FLUSH, FlushableText, Replacements, Slices, characters
+from cosy.server.dialects.dashscope_text import FLUSH, FlushableText, Replacements, Slices
 from cosy.server.dialects.duplex import DuplexSession, SilentClientError, Task
 from cosy.server.dialects.envelope import Instruction, event, section, text_field
 from cosy.server.dialects.v1_body import parse
@@ -99,7 +99,7 @@ class DashScopeSession(DuplexSession[DashScopeTask]):
             await self.send(*frames)
 
     async def finish(self, task: DashScopeTask, speech: Speech | None) -> None:
-        payload = {"output": {"sentence": {"words": []}}, "usage": {"characters": characters(task.raw.taken)}}
+        payload = {"output": {"sentence": {"words": []}}, "usage": {"characters": task.raw.charged}}
         await self.send(event("task-finished", task.id, payload, attributes={"request_uuid": task.request_id}))
 
     def failure(self, error: Exception) -> tuple[str, str]:

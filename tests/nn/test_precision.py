@@ -1,0 +1,246 @@
+"""Exchanged layers give what the originals give, within bounds that each kind of arithmetic states."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cosy.api import BUNDLED_MODEL
+from cosy.checkpoint.load import build, load_model
+from cosy.errors import ParameterError
+from cosy.models.flow import Flow, fixed_noise
+from cosy.models.flow_stream import FlowStream
+from cosy.models.sampling import Sampler
+from cosy.models.speech_lm import SpeechLM, collect, generate
+from cosy.models.vocoder import Vocoder
+from cosy.nn.packed import Int8Linear, PackedConv1d, PackedConvTranspose1d, PackedLinear
+from cosy.nn.precision import KINDS, Recipe, accelerate, accelerate_flow, accelerate_lm, accelerate_vocoder, auto
+from cosy.nn.precision import supported as is_supported
+from tests.model_dir import SMALL, weights
+from tests.networks import small_flow, small_vocoder, some_prompt, some_tokens
+
+needs = {
+    kind: pytest.mark.skipif(not is_supported(kind), reason=f"this CPU has no fast {kind} arithmetic")
+    for kind in KINDS["lm"]
+}
+BOTH = [
+    pytest.param(torch.float32, 1e-5, marks=needs["packed"]),
+    pytest.param(torch.bfloat16, 1e-2, marks=needs["bfloat16"]),
+]
+
+
+def off(got: Tensor, wanted: Tensor) -> float:
+    """Size of the difference by the size of what is wanted."""
+    return float((got - wanted).norm() / wanted.norm())
+
+
+def small_lm() -> SpeechLM:
+    llm = cast(SpeechLM, build("llm", SMALL))
+    llm.load_state_dict(weights({key: tuple(value.shape) for key, value in llm.state_dict().items()}))
+    return llm.eval().requires_grad_(False)
+
+
+def small_networks() -> SimpleNamespace:
+    return SimpleNamespace(llm=small_lm(), flow=small_flow().requires_grad_(False), hift=small_vocoder())
+
+
+# --- layers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "bound"), BOTH)
+@pytest.mark.parametrize("shape", [(1, 48), (2, 13, 48)])
+def test_a_packed_product_equals_the_layer_it_replaces(
+    dtype: torch.dtype, bound: float, shape: tuple[int, ...]
+) -> None:
+    layer, x = nn.Linear(48, 80), torch.randn(shape)
+    y = PackedLinear(layer.weight, layer.bias, dtype)(x)
+    assert y.dtype == torch.float32
+    assert off(y, layer(x)) < bound
+    assert off(PackedLinear(layer.weight, layer.bias, dtype, gelu=True)(x), nn.functional.gelu(layer(x))) < bound
+
+
+@pytest.mark.parametrize(("dtype", "bound"), BOTH)
+@pytest.mark.parametrize("options", [{"padding": 3}, {"padding": 9, "dilation": 3}, {"stride": 5, "padding": 2}])
+def test_a_packed_convolution_equals_the_layer_it_replaces(dtype: torch.dtype, bound: float, options: dict) -> None:
+    conv, x = nn.Conv1d(16, 32, 7, **options), torch.randn(2, 16, 50)
+    packed = PackedConv1d(conv, dtype)
+    assert off(packed(x), conv(x)) < bound
+    assert off(packed(x.mT.contiguous().mT), conv(x)) < bound
+
+
+@pytest.mark.parametrize(("dtype", "bound"), BOTH)
+def test_a_packed_transposed_convolution_equals_the_layer_it_replaces(dtype: torch.dtype, bound: float) -> None:
+    conv, x = nn.ConvTranspose1d(32, 16, 16, 8, padding=4), torch.randn(2, 32, 20)
+    assert off(PackedConvTranspose1d(conv, dtype)(x), conv(x)) < bound
+
+
+@needs["int8"]
+def test_an_integer_product_is_off_by_one_percent() -> None:
+    layer, x = nn.Linear(256, 64), torch.randn(5, 256) * torch.tensor([[1e-3], [1.0], [50.0], [0.0], [1e4]])
+    got, wanted = Int8Linear(layer.weight, layer.bias)(x), layer(x)
+    assert max(off(g, w) for g, w in zip(got, wanted, strict=True)) < 0.015
+
+
+@needs["int8"]
+def test_a_row_of_an_integer_product_does_not_depend_on_the_others() -> None:
+    layer, x = nn.Linear(256, 64), torch.randn(9, 256)
+    integers = Int8Linear(layer.weight, layer.bias)
+    alone = torch.cat([integers(row[None]) for row in x])
+    assert torch.equal(integers(x), alone)
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+
+def solved(flow: Flow) -> Tensor:
+    """One mel under chunk masks, (F, M)."""
+    prompt = some_prompt(30)
+    with torch.no_grad():
+        mu = flow.encode(torch.tensor([some_tokens(60)]), streaming=True)
+        cond = nn.functional.pad(prompt.mel, (0, 0, 0, 60))
+        mel = flow.solve(mu, cond, flow.speaker(prompt.embedding), streaming=True, noise=fixed_noise(120))
+    return mel[0].mT
+
+
+@pytest.mark.parametrize(
+    ("kind", "bound"),
+    [pytest.param("packed", 1e-5, marks=needs["packed"]), pytest.param("bfloat16", 0.02, marks=needs["bfloat16"])],
+)
+def test_the_mel_is_that_of_float32_within_the_bound(kind: str, bound: float) -> None:
+    flow = small_flow()
+    fast = copy.deepcopy(flow)
+    accelerate_flow(fast, kind)
+    assert off(solved(fast), solved(flow)) < bound
+
+
+@needs["bfloat16"]
+def test_in_bfloat16_streams_side_by_side_make_the_mel_that_each_makes_alone() -> None:
+    flow = small_flow()
+    accelerate_flow(flow, "bfloat16")
+    stream, prompt = FlowStream(flow), some_prompt(30)
+    voice = stream.open(prompt.tokens, prompt.mel, prompt.embedding)
+    tokens = [some_tokens(45, seed) for seed in range(3)]
+    together = stream.finish(stream.start([voice] * 3, 80), tokens)
+    for mine, mel in zip(tokens, together, strict=True):
+        state = stream.start([voice], 80)
+        pieces = [stream.push(state, [mine[:31]])[0], stream.finish(state, [mine[31:]])[0]]
+        assert off(torch.cat(pieces, 1), mel) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("kind", "decibels"),
+    [pytest.param("packed", 90, marks=needs["packed"]), pytest.param("bfloat16", 30, marks=needs["bfloat16"])],
+)
+def test_the_audio_is_that_of_float32_within_the_bound(kind: str, decibels: float) -> None:
+    vocoder = small_vocoder()
+    fast = copy.deepcopy(vocoder)
+    accelerate_vocoder(fast, kind)
+    generator = torch.Generator().manual_seed(0)
+    mel = torch.randn(1, 80, 40, generator=generator) - 5.0
+    source = 0.3 * torch.randn(1, 1, 40 * 480, generator=generator).tanh()
+    assert off(fast.decode(mel, source), vocoder.decode(mel, source)) < 10 ** (-decibels / 20)
+    assert torch.equal(fast.f0(mel), vocoder.f0(mel))
+
+
+def greedy(llm: SpeechLM, count: int = 60) -> list[int]:
+    """What the model says to a text of its own length, the likeliest token first."""
+    likeliest: Sampler = lambda log_probs, history: int(log_probs.argmax())  # noqa: E731
+    text = list(range(20, 20 + count))
+    return collect(generate(llm, text, sampler=likeliest, min_ratio=1.0, max_ratio=1.0))[0]
+
+
+@needs["packed"]
+def test_packed_weights_choose_the_same_tokens(bundled: SpeechLM) -> None:
+    fast = copy.deepcopy(bundled)
+    accelerate_lm(fast, "packed")
+    assert greedy(fast) == greedy(bundled)
+
+
+@pytest.mark.parametrize(
+    ("kind", "divergence", "agreement"),
+    [
+        pytest.param("bfloat16", 1e-3, 0.97, marks=needs["bfloat16"]),
+        pytest.param("int8", 1e-2, 0.9, marks=needs["int8"]),
+    ],
+)
+def test_a_trained_model_keeps_its_distributions(
+    kind: str, divergence: float, agreement: float, bundled: SpeechLM
+) -> None:
+    fast = copy.deepcopy(bundled)
+    accelerate_lm(fast, kind)
+    with torch.no_grad():
+        x = bundled.prefix(range(20, 60), prompt_speech=greedy(bundled))
+        wanted, got = (llm(x).logits[0].log_softmax(-1) for llm in (bundled, fast))
+    assert float((wanted.exp() * (wanted - got)).sum(-1).mean()) < divergence  # in nats, a token
+    assert float((wanted.argmax(-1) == got.argmax(-1)).float().mean()) > agreement
+
+
+@needs["int8"]
+def test_in_integers_a_row_keeps_its_distribution_in_any_company() -> None:
+    llm = small_lm()
+    accelerate_lm(llm, "int8")
+    x = llm.embed_speech([[1, 2, 3, 4], [9, 8, 7, 6], [5, 5, 5, 5]])
+    together = llm.step(x, llm.init_state(3, 8))
+    alone = torch.cat([llm.step(row[None], llm.init_state(1, 8)) for row in x])
+    assert torch.allclose(together, alone, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def bundled() -> SpeechLM:
+
+    return load_model(BUNDLED_MODEL, parts=["llm"]).llm
+
+
+# --- recipes -------------------------------------------------------------------------------------
+
+
+@needs["packed"]
+def test_nothing_of_the_exchanged_weights_is_kept() -> None:
+    networks = small_networks()
+    before = sum(p.numel() for p in networks.flow.parameters())
+    accelerate(networks, Recipe.of("packed"))
+    assert sum(p.numel() for p in networks.flow.parameters()) < 0.6 * before
+    assert not any(type(module) in (nn.Conv1d, nn.ConvTranspose1d) for module in decoder(networks.hift))
+
+
+def decoder(vocoder: Vocoder) -> list[nn.Module]:
+    return [module for name, module in vocoder.named_modules() if not name.startswith("f0_predictor")]
+
+
+def test_small_networks_stay_as_they_are() -> None:
+    networks = small_networks()
+    assert auto(networks) == accelerate(networks) == Recipe()
+
+
+@needs["packed"]
+def test_a_network_is_accelerated_once() -> None:
+    networks = small_networks()
+    accelerate(networks, Recipe(vocoder="packed"))
+    accelerate(networks, Recipe(lm="packed"))
+    with pytest.raises(ParameterError, match="vocoder has been accelerated before"):
+        accelerate(networks, Recipe(vocoder="packed"))
+
+
+@needs["packed"]
+def test_other_devices_are_left_alone() -> None:
+    networks = small_networks()
+    networks.flow.to("meta")
+    assert auto(networks).flow == "float32"
+    with pytest.raises(ParameterError, match="flow: packed is for the CPU, the network is on meta"):
+        accelerate(networks, Recipe(flow="packed"))
+
+
+def test_a_recipe_is_read_from_words() -> None:
+    assert Recipe.of("lm=int8, flow=bfloat16") == Recipe("int8", "bfloat16", "float32")
+    assert Recipe.of("packed") == Recipe("packed", "packed", "packed")
+
+
+@pytest.mark.parametrize("text", ["int8", "flow=int4", "vocoder=", "decoder=packed"])
+def test_an_unknown_kind_or_network_is_refused_with_the_choices(text: str) -> None:
+    with pytest.raises(ParameterError, match="choose one of float32, packed|names lm, flow, vocoder"):
+        Recipe.of(text)
