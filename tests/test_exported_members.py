@@ -10,6 +10,7 @@ import pytest
 import cosy
 
 EXPORTED = [
+    "AsyncEngine",
     "AudioChunk",
     "Cosy",
     "CosyError",
@@ -23,6 +24,7 @@ EXPORTED = [
     "Voice",
     "VoiceStore",
     "__version__",
+    "build_engine",
 ]
 
 

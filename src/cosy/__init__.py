@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cosy.api import Cosy, Segment, Speech
+    from cosy.engine.async_engine import AsyncEngine
+    from cosy.engine.build import build_engine
     from cosy.errors import CosyError, InputError
     from cosy.types import AudioChunk, FinishReason, Mode, Sampling, SpeechRequest
     from cosy.voices.store import VoiceStore
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AsyncEngine",
     "AudioChunk",
     "Cosy",
     "CosyError",
@@ -36,10 +39,13 @@ __all__ = [
     "Voice",
     "VoiceStore",
     "__version__",
+    "build_engine",
 ]
 
 _HOMES = {
     "cosy.api": ("Cosy", "Segment", "Speech"),
+    "cosy.engine.async_engine": ("AsyncEngine",),
+    "cosy.engine.build": ("build_engine",),
     "cosy.errors": ("CosyError", "InputError"),
     "cosy.types": ("AudioChunk", "FinishReason", "Mode", "Sampling", "SpeechRequest"),
     "cosy.voices.store": ("VoiceStore",),

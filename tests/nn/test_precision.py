@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from cosy.api import BUNDLED_MODEL
-from cosy.checkpoint.load import build, load_model
+from cosy.checkpoint.load import LoadedModel, build, load_model
 from cosy.errors import ParameterError
 from cosy.models.flow import Flow, fixed_noise
 from cosy.models.flow_stream import FlowStream
 from cosy.models.sampling import Sampler
 from cosy.models.speech_lm import SpeechLM, collect, generate
-from cosy.models.vocoder import Vocoder
+from cosy.models.vocoder import Vocoder, harmonic_noise
 from cosy.nn.packed import Int8Linear, PackedConv1d, PackedConvTranspose1d, PackedLinear
 from cosy.nn.precision import KINDS, Recipe, accelerate, accelerate_flow, accelerate_lm, accelerate_vocoder, auto
 from cosy.nn.precision import supported as is_supported
@@ -36,7 +36,7 @@ BOTH = [
 
 def off(got: Tensor, wanted: Tensor) -> float:
     """Size of the difference by the size of what is wanted."""
-    return float((got - wanted).norm() / wanted.norm())
+    return float(((got - wanted).norm() / wanted.norm()).detach())
 
 
 def small_lm() -> SpeechLM:
@@ -134,17 +134,23 @@ def test_in_bfloat16_streams_side_by_side_make_the_mel_that_each_makes_alone() -
 
 @pytest.mark.parametrize(
     ("kind", "decibels"),
-    [pytest.param("packed", 90, marks=needs["packed"]), pytest.param("bfloat16", 30, marks=needs["bfloat16"])],
+    [pytest.param("packed", 90, marks=needs["packed"]), pytest.param("bfloat16", 35, marks=needs["bfloat16"])],
 )
-def test_the_audio_is_that_of_float32_within_the_bound(kind: str, decibels: float) -> None:
-    vocoder = small_vocoder()
-    fast = copy.deepcopy(vocoder)
+def test_the_audio_is_that_of_float32_within_the_bound(kind: str, decibels: float, bundled: LoadedModel) -> None:
+    vocoder, fast = bundled.hift, copy.deepcopy(bundled.hift)
     accelerate_vocoder(fast, kind)
-    generator = torch.Generator().manual_seed(0)
-    mel = torch.randn(1, 80, 40, generator=generator) - 5.0
-    source = 0.3 * torch.randn(1, 1, 40 * 480, generator=generator).tanh()
+    mel = spoken_mel(bundled.flow, bundled.spk2info["anna"].embedding)
+    source = vocoder.source(vocoder.f0(mel), harmonic_noise(0, 0, 480 * mel.shape[2]))
     assert off(fast.decode(mel, source), vocoder.decode(mel, source)) < 10 ** (-decibels / 20)
     assert torch.equal(fast.f0(mel), vocoder.f0(mel))
+
+
+def spoken_mel(flow: Flow, embedding: Tensor) -> Tensor:
+    """A second and a half of babble, (1, 80, 76)."""
+    nothing = torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1, 0, 80)
+    return flow.inference(
+        torch.tensor([some_tokens(38)]), *nothing, embedding.view(1, -1), streaming=True, finalize=True
+    )
 
 
 def greedy(llm: SpeechLM, count: int = 60) -> list[int]:
@@ -155,10 +161,10 @@ def greedy(llm: SpeechLM, count: int = 60) -> list[int]:
 
 
 @needs["packed"]
-def test_packed_weights_choose_the_same_tokens(bundled: SpeechLM) -> None:
-    fast = copy.deepcopy(bundled)
+def test_packed_weights_choose_the_same_tokens(bundled: LoadedModel) -> None:
+    fast = copy.deepcopy(bundled.llm)
     accelerate_lm(fast, "packed")
-    assert greedy(fast) == greedy(bundled)
+    assert greedy(fast) == greedy(bundled.llm)
 
 
 @pytest.mark.parametrize(
@@ -171,11 +177,11 @@ def test_packed_weights_choose_the_same_tokens(bundled: SpeechLM) -> None:
 def test_a_trained_model_keeps_its_distributions(
     kind: str, divergence: float, agreement: float, bundled: SpeechLM
 ) -> None:
-    fast = copy.deepcopy(bundled)
+    fast = copy.deepcopy(bundled.llm)
     accelerate_lm(fast, kind)
     with torch.no_grad():
-        x = bundled.prefix(range(20, 60), prompt_speech=greedy(bundled))
-        wanted, got = (llm(x).logits[0].log_softmax(-1) for llm in (bundled, fast))
+        x = bundled.llm.prefix(range(20, 60), prompt_speech=greedy(bundled.llm))
+        wanted, got = (llm(x).logits[0].log_softmax(-1) for llm in (bundled.llm, fast))
     assert float((wanted.exp() * (wanted - got)).sum(-1).mean()) < divergence  # in nats, a token
     assert float((wanted.argmax(-1) == got.argmax(-1)).float().mean()) > agreement
 
@@ -191,9 +197,8 @@ def test_in_integers_a_row_keeps_its_distribution_in_any_company() -> None:
 
 
 @pytest.fixture(scope="module")
-def bundled() -> SpeechLM:
-
-    return load_model(BUNDLED_MODEL, parts=["llm"]).llm
+def bundled() -> LoadedModel:
+    return load_model(BUNDLED_MODEL, parts=[])
 
 
 # --- recipes -------------------------------------------------------------------------------------
@@ -202,10 +207,14 @@ def bundled() -> SpeechLM:
 @needs["packed"]
 def test_nothing_of_the_exchanged_weights_is_kept() -> None:
     networks = small_networks()
-    before = sum(p.numel() for p in networks.flow.parameters())
+    before = size(networks.flow.encoder.encoders)
     accelerate(networks, Recipe.of("packed"))
-    assert sum(p.numel() for p in networks.flow.parameters()) < 0.6 * before
+    assert size(networks.flow.encoder.encoders) < 0.2 * before
     assert not any(type(module) in (nn.Conv1d, nn.ConvTranspose1d) for module in decoder(networks.hift))
+
+
+def size(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
 
 
 def decoder(vocoder: Vocoder) -> list[nn.Module]:
@@ -242,5 +251,5 @@ def test_a_recipe_is_read_from_words() -> None:
 
 @pytest.mark.parametrize("text", ["int8", "flow=int4", "vocoder=", "decoder=packed"])
 def test_an_unknown_kind_or_network_is_refused_with_the_choices(text: str) -> None:
-    with pytest.raises(ParameterError, match="choose one of float32, packed|names lm, flow, vocoder"):
+    with pytest.raises(ParameterError, match=r"choose one of float32, packed|names lm, flow, vocoder"):
         Recipe.of(text)

@@ -27,8 +27,10 @@ def model(small_model_dir: Path) -> LoadedModel:
     return load_model(small_model_dir, parts=())
 
 
-def prepared(model: LoadedModel, wave: Samples, rate_hz: int = 24_000, transcript: str = TRANSCRIPT) -> Voice:
-    return prepare_voice((wave, rate_hz), transcript, model, name="eve")
+def prepared(
+    model: LoadedModel, wave: Samples, rate_hz: int = 24_000, transcript: str = TRANSCRIPT, **options: float
+) -> Voice:
+    return prepare_voice((wave, rate_hz), transcript, model, name="eve", **options)  # type: ignore[arg-type]
 
 
 def test_tokens_and_mel_keep_the_ratio(model: LoadedModel) -> None:
@@ -60,6 +62,13 @@ def test_silence_at_the_ends_is_cut_unless_told_otherwise(model: LoadedModel) ->
 def test_too_short_a_recording_is_refused(model: LoadedModel) -> None:
     with pytest.raises(AudioError, match=r"is 2\.\d s long, 3 to 30 s are needed"):
         prepared(model, syllables(2.5, silence_s=0.1))
+
+
+def test_a_shorter_one_is_accepted_with_a_warning_where_that_is_asked_for(model: LoadedModel) -> None:
+    voice = prepared(model, syllables(1.4, silence_s=0.1), min_s=1.0)
+    assert any("only 1.6 s long" in warning for warning in voice.info.warnings)
+    with pytest.raises(AudioError, match="1 to 30 s are needed"):
+        prepared(model, syllables(0.7, silence_s=0.1), min_s=1.0)
 
 
 def test_silence_at_the_ends_counts_towards_the_shortest_length(model: LoadedModel) -> None:

@@ -75,8 +75,8 @@ class Unreliable:
 
 def make_unreliable(core: Core, chaos: Chaos) -> None:
     """Wrap what an engine that has not started computes with."""
-    core.lm = cast(LMRunner, Unreliable(core.lm, LM_STAGES, chaos))
-    core.acoustics = cast(AcousticRunner, Unreliable(core.acoustics, ACOUSTIC_STAGES, chaos))
+    core.speaking.lm = cast(LMRunner, Unreliable(core.speaking.lm, LM_STAGES, chaos))
+    core.rendering.acoustics = cast(AcousticRunner, Unreliable(core.rendering.acoustics, ACOUSTIC_STAGES, chaos))
 
 
 @contextmanager

@@ -36,15 +36,15 @@ class Report:
         return json.dumps(self.as_dict(), allow_nan=False)
 
     def table(self) -> Table:
-        """A column for each result, a row for each figure."""
+        """A column for each result, and for what was computed the official way; a row for each figure."""
         from rich.table import Table
 
-        table = Table("", *(_heading(result) for result in self.results), title=self._title(), title_justify="left")
+        columns = list(_columns(self.results))
+        table = Table("", *(heading for heading, _ in columns), title=self._title(), title_justify="left")
         for column in table.columns[1:]:
             column.justify = "right"
-        flat = [dict(_flat(result)) for result in self.results]
-        for name in dict.fromkeys(name for result in flat for name in result):
-            table.add_row(name, *(_shown(result.get(name, "")) for result in flat))
+        for name in dict.fromkeys(name for _, figures in columns for name in figures):
+            table.add_row(name, *(_shown(figures.get(name, "")) for _, figures in columns))
         return table
 
     def print(self) -> None:
@@ -66,16 +66,20 @@ class Report:
         return f"{self.bench}: {self.settings.get('model', '')} on {place}, {machine['threads']} threads"
 
 
-def _heading(result: Mapping[str, Any]) -> str:
-    streams = result.get("streams")
-    return "" if streams is None else f"{streams} stream{'s' if streams != 1 else ''}"
+def _columns(results: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Heading and figures."""
+    for result in results:
+        own = {name: value for name, value in result.items() if name not in ("streams", "reference")}
+        yield f"{result['streams']} stream{'s' if result['streams'] != 1 else ''}", dict(_flat(own))
+        if "reference" in result:
+            yield "the official way", dict(_flat(result["reference"]))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name} ")
-        elif name != "streams":
+        else:
             yield prefix + name, value
 
 

@@ -250,7 +250,9 @@ class Soak:
             found.append("too short: no stream was heard to its end; give it more --minutes or fewer --seconds")
         for name, share in growth.items():
             if share is not None and share > self.terms.most_growth:
-                found.append(f"{name} grew by {share:.1%} after the warm-up, at most {self.terms.most_growth:.1%} may be")
+                found.append(
+                    f"{name} grew by {share:.1%} after the warm-up, at most {self.terms.most_growth:.1%} may be"
+                )
         return found
 
 
@@ -300,7 +302,7 @@ def _notes(test: Soak, growth: Growth) -> list[str]:
         notes.append("no stage was made to fail: the time was too short for it")
     for name, share in growth.items():
         if share is None:
-            notes.append(f"{name}: the growth cannot be told, for want of time or of a system that tells it")
+            notes.append(f"{name} memory: its growth cannot be told, for want of time or of a system that tells it")
     for manner in ("aborted", "left", "cancelled"):
         if not test.tally.ends[manner]:
             notes.append(f"no stream was {manner}")

@@ -81,9 +81,7 @@ async def throughput(
     return Report("throughput", settings, results, notes, _failures(results))
 
 
-async def _round(
-    subject: Subject, engine: AsyncEngine, streams: int, runs: int, arrivals_hz: float | None
-) -> Round:
+async def _round(subject: Subject, engine: AsyncEngine, streams: int, runs: int, arrivals_hz: float | None) -> Round:
     if arrivals_hz is None:
         return await closed_loop(engine, subject.request, streams, runs)
     return await open_loop(engine, subject.request, arrivals_hz, streams * runs, Random(subject.choice.seed))

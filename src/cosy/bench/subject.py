@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from cosy.engine.scheduler import Limits, Policy
 from cosy.engine.watch import Alarms
 from cosy.errors import ParameterError
 from cosy.models.flow_stream import BoundedCache, FullCache, Memory
+from cosy.nn.precision import Recipe, accelerate
 from cosy.streaming_plan import BLOCK
 from cosy.text.frontend import TextFrontend
 from cosy.types import InlineVoice, SpeechRequest
@@ -54,7 +55,7 @@ class Choice:
     seconds: float = 10.0  # of speech, about; the figures say how long it was
     device: str = "cpu"
     dtype: str = "float32"
-    recipe: str | None = None
+    recipe: str | None = None  # as `Recipe.of` reads it; None: the fastest for this machine, if dtype allows
     memory: str | None = None
     memory_gib: float = MEMORY_BYTES / 2**30
     threads: int | None = None
@@ -68,6 +69,8 @@ class Choice:
             raise ParameterError("random weights need no model and have no voice of a name; leave --model, --voice out")
         if self.prompt_s is not None and not self.random_weights:
             raise ParameterError("only a random voice can be of any length: --prompt-seconds needs --random-weights")
+        if self.recipe is not None and self.dtype != "float32":
+            raise ParameterError(f"a recipe starts from float32: leave out --recipe {self.recipe} or the other dtype")
         if not self.seconds > 0:
             raise ParameterError(f"seconds of speech must be above 0, got {self.seconds}")
 
@@ -80,6 +83,7 @@ class Subject:
     model: LoadedModel
     frontend: TextFrontend
     voice: Voice
+    recipe: Recipe = field(default_factory=Recipe)  # that the networks run in
 
     @property
     def text(self) -> str:
@@ -130,7 +134,7 @@ class Subject:
         return FullCache() if self.choice.memory == "full" else None
 
     def _check_room(self, engine: AsyncEngine, streams: int) -> None:
-        rows, tokens = engine.core.options.limits.streams, engine.core.acoustics.most_tokens
+        rows, tokens = engine.core.options.limits.streams, engine.core.rendering.acoustics.most_tokens
         needed = self.prompt_tokens + round(TOKEN_RATE_HZ * self.choice.seconds)
         if rows < streams or tokens < needed:
             raise ParameterError(
@@ -146,7 +150,7 @@ class Subject:
             "random_weights": choice.random_weights,
             "device": choice.device,
             "dtype": choice.dtype,
-            "recipe": choice.recipe,
+            "recipe": asdict(self.recipe),
             "memory_gib": choice.memory_gib,
             "voice": "new" if choice.new_voice else "cached",
             "voice_name": self.voice.name,
@@ -166,20 +170,21 @@ def open_subject(choice: Choice) -> Subject:
     if choice.threads is not None:
         torch.set_num_threads(choice.threads)
     subject = _random(choice) if choice.random_weights else _loaded(choice)
-    if choice.recipe is not None:
-        accelerated(subject.model, choice.recipe)
+    if choice.dtype == "float32":
+        subject.recipe = accelerate(subject.model, None if choice.recipe is None else Recipe.of(choice.recipe))
     return subject
 
 
 def plain_model(subject: Subject) -> LoadedModel:
     """The same networks in float32, without a recipe: what the official algorithm runs on."""
-    choice = replace(subject.choice, dtype="float32", recipe=None)
-    return subject.model if choice == subject.choice else open_subject(choice).model
+    if subject.choice.dtype == "float32" and subject.recipe == Recipe():
+        return subject.model
+    return open_subject(replace(subject.choice, dtype="float32", recipe="float32")).model
 
 
 def memory_name(engine: AsyncEngine) -> str:
     """What the flow keeps of its past, in words."""
-    memory = engine.core.acoustics.flow.memory
+    memory = engine.core.rendering.acoustics.flow.memory
     dtype = "as computed" if memory.dtype is None else str(memory.dtype).removeprefix("torch.")
     return f"{type(memory).__name__} {dtype}"
 

@@ -31,7 +31,10 @@ NewVoice = Annotated[
 Seconds = Annotated[float, typer.Option(min=0.1, help="Speech of a request, about.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Dtype = Annotated[str, typer.Option(help="float32, float16 or bfloat16; the vocoder stays in float32.")]
-Recipe = Annotated[str | None, typer.Option(help="Precision of each stage, by the name of a recipe.")]
+Recipe = Annotated[
+    str | None,
+    typer.Option(help="Arithmetic, such as packed or lm=int8,flow=bfloat16; by default the fastest of this CPU."),
+]
 Memory = Annotated[
     str | None, typer.Option(help="What the flow keeps of its past: full, half or bounded; by default what fits.")
 ]

@@ -388,6 +388,12 @@ def test_results_that_are_none(shared: Served, name: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "NotFound")
 
 
+@pytest.mark.parametrize("name", ["nobody", "%00", "a%2Fb", "%ff", "%F0%9F%99%82"])
+def test_recordings_of_nobody(shared: Served, name: str) -> None:
+    answer = requests.get(f"{shared.url}{TTS}/recordings/{name}", timeout=5)
+    assert (answer.status_code, answer.json()["code"]) == (400, "BadRequest.ResourceNotExist")
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/customization", 405), ("POST", "/nothing", 404)])
 def test_wrong_paths_and_methods_have_the_shape_too(shared: Served, method: str, path: str, status: int) -> None:
     answer = requests.request(method, shared.url + TTS + path, timeout=5)

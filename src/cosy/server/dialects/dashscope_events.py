@@ -1,6 +1,7 @@
 """Packets told as sentences: begin, audio, audio ..., end.  The same on the WebSocket and in server-sent events.
 
-The model has no alignment of words, so their lists are empty; times of sentences come from sample counts.
+Of a text that is still arriving, what a sentence says is known for sure at its end; at its beginning it is what has
+come so far.  The model has no alignment of words, so their lists are empty; times of sentences come from sample counts.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Sentences:
             yield self._begin(packet)
         assert self._sentence is not None, "a packet belongs to a sentence"
         self._sentence.end_s = packet.offset_s + packet.seconds
+        if packet.text:
+            self._sentence.text += self._raw.take(packet.text)
         yield self._result(self._sentence, "sentence-synthesis", data=packet.data)
         if packet.last:
             self._sentence.text += self._raw.rest()
@@ -56,11 +59,9 @@ class Sentences:
 
     def _begin(self, packet: Packet) -> Result:
         index = self._sentence.index + 1 if self._sentence else 0
-        before = self._raw.charged
-        text, start_s = self._raw.take(packet.text), packet.offset_s
-        self._sentence = _Sentence(index, packet.segment, text, start_s, start_s)
-        result = self._result(self._sentence, "sentence-begin", original_text=text)
-        return Result(result.output, before)
+        start_s = packet.offset_s
+        self._sentence = _Sentence(index, packet.segment, "", start_s, start_s)
+        return self._result(self._sentence, "sentence-begin", original_text=self._raw.peek(packet.text))
 
     def _end(self, sentence: _Sentence) -> Result:
         result = self._result(sentence, "sentence-end", original_text=sentence.text)

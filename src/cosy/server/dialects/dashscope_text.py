@@ -16,6 +16,7 @@ HAN = re.compile("[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000
 FLUSH = "\0"  # among pieces of text, which hold no such character
 LONGEST_COMPARED = 600  # characters of a segment; beyond that its length decides
 _BORDERS = re.compile(r"[。！？!?.;；,，、:：…\n]+[\"'”’」』）)\]]*\s*|\s+")
+_SENTENCE_END = re.compile(r"\w.*?(?:[。！？][\"'”’」』）)\]]*|[.!?][\"'”’)\]]*(?=\s)|\n)\s*", re.DOTALL)
 
 
 def characters(text: str) -> int:
@@ -110,6 +111,14 @@ class Slices:
 
     def add(self, piece: str) -> None:
         self._pieces.append(piece)
+
+    def peek(self, spoken: str) -> str:
+        """What `take` would return; without the segment's text, what has come, up to the end of a sentence."""
+        ahead = self._all_ahead()
+        if spoken.strip():
+            return ahead[: _extent(ahead, spoken.strip())]
+        found = _SENTENCE_END.search(ahead)
+        return ahead[: found.end()] if found else ahead
 
     def take(self, spoken: str) -> str:
         """The slice of the next segment, by its text; what was skipped before it belongs to it."""

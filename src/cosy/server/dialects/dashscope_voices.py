@@ -221,4 +221,6 @@ def check_recording(audio: bytes) -> None:
 async def recording(voice_id: str, context: Ctx, caller: Keeper) -> Response:
     """The recording a voice was made of, as it came."""
     with _missing():
+        if "\0" in voice_id:  # a path can hold it, a database cannot
+            raise UnknownVoiceError(f"there is no voice {voice_id!r}")
         return Response(await context.voices.audio(voice_id), media_type="application/octet-stream")
