@@ -50,7 +50,7 @@ async def running(
     frontend: TextFrontend = ByLine(model.text_tokenizer)
     voices = LibraryVoices(model, frontend, VoiceStore(Path("/nonexistent")))
     engine = build_engine(model, voices, options, frontend=frontend, memory=memory)
-    await engine.start()
+    await engine.start(warm_up=False)
     try:
         yield engine
     finally:
@@ -431,6 +431,17 @@ def test_a_segment_that_went_wrong_is_said_again(model: LoadedModel) -> None:
             assert engine.stats()["retries"] == 2  # a random model never ends of itself
             assert not np.array_equal(joined(again), joined(once))
             await idle(engine)
+
+    run(work)
+
+
+def test_a_warm_engine_knows_what_things_cost(model: LoadedModel) -> None:
+    async def work() -> None:
+        engine = build_engine(model, frontend=ByLine(model.text_tokenizer))
+        await engine.start()
+        assert {work.name for work in engine.core.costs.seen} >= {"READ", "SPEAK", "RENDER"}
+        assert "requests" not in engine.stats()
+        await engine.aclose()
 
     run(work)
 

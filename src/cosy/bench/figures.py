@@ -38,6 +38,7 @@ class Hearing:
     ended_s: float = 0.0
     tokens: list[int] = field(default_factory=list)  # speech tokens of each segment
     error: CosyError | None = None
+    cpu_s: float | None = None  # of the whole process, on all its threads; None: others were served meanwhile
 
     def take(self, at_s: float, chunk: AudioChunk) -> None:
         """Note a chunk of an engine."""
@@ -123,6 +124,7 @@ def summary(hearings: Sequence[Hearing], wall_s: float) -> dict[str, Any]:
         "streams_with_underrun": sum(any(slack < 0 for slack in hearing.slacks_s) for hearing in heard),
         "underrun_s": sum(late),
         "audio_s_per_s": audio_s / wall_s if wall_s else None,
+        "cpu_s_per_audio_s": _median([h.cpu_s / h.audio_s for h in heard if h.cpu_s is not None]),
         "work_s_per_audio_s": _work(heard),
     }
 
@@ -135,19 +137,22 @@ def _work(heard: Sequence[Hearing]) -> dict[str, float | None]:
         "acoustics_first_quarter": [hearing.work_s("acoustics", 0.0, 0.25) for hearing in heard],
         "acoustics_last_quarter": [hearing.work_s("acoustics", 0.75, 1.0) for hearing in heard],
     }
-    found = {name: [value for value in values if value is not None] for name, values in parts.items()}
-    return {name: median(values) if values else None for name, values in found.items()}
+    return {name: _median([value for value in values if value is not None]) for name, values in parts.items()}
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
 
 
 def ratios(ours: Sequence[Hearing], theirs: Sequence[Hearing]) -> dict[str, Any]:
     """How many times longer `theirs` took: medians over pairs of runs that were made one after the other."""
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.complete and b.complete]
-    first = [b.first_audio_s / a.first_audio_s for a, b in pairs]
-    total = [b.total_s / a.total_s for a, b in pairs]
+    cpu = [b.cpu_s / a.cpu_s for a, b in pairs if a.cpu_s and b.cpu_s is not None]
     return {
         "pairs": len(pairs),
-        "first_audio": median(first) if first else None,
-        "total": median(total) if total else None,
+        "first_audio": _median([b.first_audio_s / a.first_audio_s for a, b in pairs]),
+        "total": _median([b.total_s / a.total_s for a, b in pairs]),
+        "cpu": _median(cpu),  # which other load on the machine disturbs little
         "same_tokens": all(a.tokens == b.tokens for a, b in pairs),
     }
 
@@ -161,7 +166,9 @@ def cautions(hearings: Sequence[Hearing]) -> list[str]:
     if silent := [hearing for hearing in hearings if hearing.error is None and not hearing.sounds]:
         notes.append(f"{len(silent)} of {len(hearings)} requests ended without any audio")
     if 0 < len(heard) < ENOUGH_FOR_P95:
-        notes.append(f"{len(heard)} requests are too few for percentiles: p95 and p99 are just the worst of them")
+        notes.append(
+            f"p95 and p99 are just the worst of all: {ENOUGH_FOR_P95} requests are needed, here are {len(heard)}"
+        )
     if heard and not any(hearing.slacks_s for hearing in heard):
         notes.append("no stream has a second chunk: the speech is too short to tell slack and underruns")
     return notes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ from cosy.token2wav import in_pieces, seeded_noise
 from cosy.token2wav_official import OfficialStream
 from cosy.voices.conditions import FlowPrompt, conditions
 
+WARM_UP_TOKENS = 5
+
 
 @dataclass
 class Official:
@@ -39,7 +41,7 @@ class Official:
 
         Time runs, as for an engine, from the text to the last sample on the host; the voice has been prepared.
         """
-        subject, model, hearing = self.subject, self.model, Hearing(clock())
+        subject, model, hearing, cpu_s = self.subject, self.model, Hearing(clock()), process_time()
         seed = subject.choice.seed + number
         given = conditions(subject.voice, subject.frontend.tokenizer)
         prompt = FlowPrompt(*(tensor.to(model.device) for tensor in given.flow))
@@ -51,7 +53,7 @@ class Official:
             noise = seeded_noise(seed, model.hift.m_source.harmonics, start)
             stream = OfficialStream(model.flow, model.hift, prompt, noise, clock=stopwatch)
             start += self._utter(hearing, stopwatch.timed("lm", tokens), stream, stopwatch, clock)
-        hearing.ended_s = clock()
+        hearing.ended_s, hearing.cpu_s = clock(), process_time() - cpu_s
         return hearing
 
     @staticmethod
@@ -88,6 +90,3 @@ def official(subject: Subject) -> Official:
     spoken = Official(subject, plain_model(subject))
     spoken.hear(0, [WARM_UP_TOKENS])
     return spoken
-
-
-WARM_UP_TOKENS = 5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from time import process_time
 from typing import Any
 
 from cosy.bench.figures import Hearing, cautions, ratios, summary
@@ -34,9 +35,12 @@ async def latency(subject: Subject, runs: int, reference: bool = False) -> Repor
     async with running(engine):
         await _warm_up(subject, engine, 1)
         for number in range(runs):
-            ours.append(await listen(engine, subject.request(number)))
-            if plain is not None and ours[-1].complete:
-                theirs.append(plain.hear(number, ours[-1].tokens))
+            cpu_s = process_time()
+            hearing = await listen(engine, subject.request(number))
+            hearing.cpu_s = process_time() - cpu_s
+            ours.append(hearing)
+            if plain is not None and hearing.complete:
+                theirs.append(plain.hear(number, hearing.tokens))
     result = {"streams": 1, **summary(ours, sum(hearing.total_s for hearing in ours))}
     notes = cautions(ours)
     if plain is not None:

@@ -64,6 +64,7 @@ async def composed(settings: Settings) -> AsyncIterator[FastAPI]:
         await voices.start()
         async with _engine(cosy, voices, _limits(settings)) as engine:
             consents, usage = Consents(database, objects, _limits(settings)), Usage(database)
+            await consents.start()
             yield create_app(settings, engine, voices=voices, consents=consents, keys=keys, usage=usage)
 
 
@@ -95,7 +96,7 @@ async def _engine(cosy: Cosy, voices: VoiceRegistry, limits: VoiceLimits) -> Asy
 
 def _registry(settings: Settings, database: Database, objects: ObjectStore, cosy: Cosy) -> VoiceRegistry:
     def prepare(audio: bytes, transcript: str, name: str) -> Prepared:
-        voice = prepared_voice(cosy, audio, transcript, name)
+        voice = prepared_voice(cosy, audio, transcript, name, _limits(settings))
         return Prepared(voice.to_bytes(), voice.info.duration_s, voice.info.warnings)
 
     return VoiceRegistry(
@@ -112,18 +113,18 @@ def _registry(settings: Settings, database: Database, objects: ObjectStore, cosy
     )
 
 
-def prepared_voice(cosy: Cosy, audio: bytes, transcript: str, name: str) -> Voice:
+def prepared_voice(cosy: Cosy, audio: bytes, transcript: str, name: str, limits: VoiceLimits) -> Voice:
     """A recording as the model wants it.  Blocks; raises AudioError."""
     from cosy.voices.prepare import prepare_voice
 
     normalise = cosy.synthesizer.frontend.prompt_text
-    return prepare_voice(audio, transcript, cosy.model, name=name, normalise=normalise)
+    return prepare_voice(audio, transcript, cosy.model, name=name, normalise=normalise, min_s=limits.min_s)
 
 
 def _inline_voice(cosy: Cosy, given: InlineVoice, limits: VoiceLimits) -> Voice:
     """A recording that came with a request, under the rules of uploads."""
     recording = admit(given.audio, given.transcript, limits)
-    return prepared_voice(cosy, recording.readable, recording.transcript, "inline")
+    return prepared_voice(cosy, recording.readable, recording.transcript, "inline", limits)
 
 
 def _preset(voice: Voice) -> Preset:

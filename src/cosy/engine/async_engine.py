@@ -18,7 +18,9 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Protocol
 
-from cosy.audio.constants import SAMPLE_RATE_HZ
+import torch
+
+from cosy.audio.constants import MEL_BANDS, SAMPLE_RATE_HZ, SPEAKER_DIM
 from cosy.engine.core import Core
 from cosy.engine.protocol import Health, VoiceCatalog
 from cosy.engine.stream import Submission, TextPart
@@ -27,7 +29,7 @@ from cosy.text.frontend import TextFrontend
 from cosy.text.incremental import IncrementalText
 from cosy.types import AudioChunk, InlineVoice, SpeechRequest
 from cosy.voices.conditions import Conditions, conditions
-from cosy.voices.voice import Voice
+from cosy.voices.voice import Voice, VoiceInfo
 
 FIRST_AUDIO_S = 0.3  # after which the first audio of a request is due unless it says otherwise
 WHOLE_S = 20.0  # the same for one that nobody listens to while it is made
@@ -72,9 +74,22 @@ class AsyncEngine:
     def voices(self) -> VoiceCatalog:
         return self._voices
 
-    async def start(self) -> None:
-        """Begin to serve."""
+    async def start(self, warm_up: bool = True) -> None:
+        """Begin to serve.
+
+        `warm_up` speaks a word to nobody first: grammars and kernels are then loaded, and what things cost is known.
+        """
         self.core.start()
+        if warm_up:
+            nobody = Voice(
+                VoiceInfo("nobody"),
+                torch.zeros(0, dtype=torch.int64),
+                torch.zeros(0, MEL_BANDS),
+                torch.zeros(SPEAKER_DIM),
+            )
+            async for _ in self._serve("warm-up", SpeechRequest("Hello.", seed=0), nobody):
+                pass
+            self.core.stats.clear()
 
     async def aclose(self) -> None:
         """Cancel all requests and end the engine's threads."""
@@ -84,14 +99,23 @@ class AsyncEngine:
 
     async def stream(self, request: SpeechRequest, request_id: str | None = None) -> AsyncGenerator[AudioChunk, None]:
         """See `protocol.Engine.stream`."""
-        name = request_id or uuid.uuid4().hex
+        serving = self._serve(request_id or uuid.uuid4().hex, request)
+        try:
+            async for chunk in serving:
+                yield chunk
+        finally:
+            await serving.aclose()
+
+    async def _serve(
+        self, name: str, request: SpeechRequest, voice: Voice | None = None
+    ) -> AsyncGenerator[AudioChunk, None]:
         if name in self._open:
             raise ParameterError(f"a request with the id {name!r} is being served; choose another id")
         listener = self._open[name] = _Listener(asyncio.get_running_loop())
         arrived = monotonic()
         writer: asyncio.Task[None] | None = None
         try:
-            prepared = await self._prepare(request)
+            prepared = await self._prepare(request, voice)
             listener.check()  # it may have been cancelled meanwhile
             self.core.submit(_submission(name, request, prepared, listener, arrived))
             if not isinstance(request.text, str):
@@ -124,9 +148,10 @@ class AsyncEngine:
 
     # --- preparation -------------------------------------------------------------------------------------------
 
-    async def _prepare(self, request: SpeechRequest) -> _Prepared:
+    async def _prepare(self, request: SpeechRequest, voice: Voice | None) -> _Prepared:
         loop = asyncio.get_running_loop()
-        voice = await loop.run_in_executor(self._voice_thread, self._voice, request.voice)
+        if voice is None:
+            voice = await loop.run_in_executor(self._voice_thread, self._voice, request.voice)
         return await loop.run_in_executor(self._text_thread, self._read, request, voice)
 
     def _voice(self, wanted: str | InlineVoice | None) -> Voice:

@@ -28,6 +28,12 @@ class Stats:
         with self._lock:
             self.recent.setdefault(name, deque(maxlen=RECENT)).append(value)
 
+    def clear(self) -> None:
+        """Begin anew."""
+        with self._lock:
+            self.counts.clear()
+            self.recent.clear()
+
     def take(self) -> Mapping[str, float]:
         """All counters, and `name_p50`, `name_p95`, `name_p99` of each distribution."""
         with self._lock:

@@ -116,6 +116,23 @@ def test_slices_join_to_the_text_whatever_was_spoken() -> None:
     sliced("word " * 2000, "word " * 1200, "word " * 800)
 
 
+@pytest.mark.parametrize(
+    ("raw", "first"),
+    [
+        ("One. Two.", "One. "),
+        ("\n 你好。世界。", "\n 你好。"),
+        ("3.5 of it", "3.5 of it"),
+        ("", ""),
+        ("a" * 100_000, "a" * 100_000),
+    ],
+)
+def test_without_its_text_a_segment_seems_to_be_the_next_sentence(raw: str, first: str) -> None:
+    slices = Slices()
+    slices.add(raw)
+    assert slices.peek("") == first
+    assert slices.take(raw) == raw
+
+
 def test_text_may_come_after_a_slice_was_taken() -> None:
     slices = Slices()
     slices.add("One. ")

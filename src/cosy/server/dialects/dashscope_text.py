@@ -16,7 +16,7 @@ HAN = re.compile("[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000
 FLUSH = "\0"  # among pieces of text, which hold no such character
 LONGEST_COMPARED = 600  # characters of a segment; beyond that its length decides
 _BORDERS = re.compile(r"[。！？!?.;；,，、:：…\n]+[\"'”’」』）)\]]*\s*|\s+")
-_SENTENCE_END = re.compile(r"\w.*?(?:[。！？][\"'”’」』）)\]]*|[.!?][\"'”’)\]]*(?=\s)|\n)\s*", re.DOTALL)
+_SENTENCE_END = re.compile(r"(?:[。！？][\"'”’」』）)\]]*|[.!?][\"'”’)\]]*(?=\s)|\n)\s*")
 
 
 def characters(text: str) -> int:
@@ -117,7 +117,7 @@ class Slices:
         ahead = self._all_ahead()
         if spoken.strip():
             return ahead[: _extent(ahead, spoken.strip())]
-        found = _SENTENCE_END.search(ahead)
+        found = _SENTENCE_END.search(ahead, len(ahead) - len(ahead.lstrip()))
         return ahead[: found.end()] if found else ahead
 
     def take(self, spoken: str) -> str:
