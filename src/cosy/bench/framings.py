@@ -11,7 +11,7 @@ import base64
 import json
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlencode, urlsplit
@@ -252,9 +252,9 @@ DASHSCOPE_TASK = {
 PAI_SOCKET, DASHSCOPE_SOCKET = "/api-ws/v1/audio/speech", "/api-ws/v1/inference"
 
 FRAMINGS = (
-    Framing("raw HTTP (OpenAI)", http(HttpCall("/v1/audio/speech", _openai, len))),
+    Framing("OpenAI, raw", http(HttpCall("/v1/audio/speech", _openai, len))),
     Framing(
-        "raw PCM (Compute Nest)",
+        "Compute Nest, raw",
         http(
             HttpCall(
                 "/inference_sft",
@@ -265,7 +265,7 @@ FRAMINGS = (
         ),
     ),
     Framing(
-        "SSE (OpenAI)",
+        "OpenAI, SSE",
         http(
             HttpCall(
                 "/v1/audio/speech",
@@ -275,7 +275,7 @@ FRAMINGS = (
         ),
     ),
     Framing(
-        "SSE (PAI-EAS)",
+        "PAI-EAS, SSE",
         http(
             HttpCall(
                 "/api/v1/audio/speech",
@@ -285,7 +285,7 @@ FRAMINGS = (
         ),
     ),
     Framing(
-        "JSON (PAI-EAS)",
+        "PAI-EAS, JSON",
         http(
             HttpCall(
                 "/api/v1/audio/speech",
@@ -296,11 +296,11 @@ FRAMINGS = (
         whole=True,
     ),
     Framing(
-        "WebSocket (PAI-EAS)",
+        "PAI-EAS, socket",
         websocket(Dialogue(PAI_SOCKET, {"parameters": PAI_OPTIONS, "input": {}}, _read_pai)),
     ),
     Framing(
-        "WebSocket (DashScope)",
+        "DashScope, socket",
         websocket(Dialogue(DASHSCOPE_SOCKET, DASHSCOPE_TASK, _read_dashscope)),
     ),
 )

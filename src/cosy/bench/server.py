@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cosy.bench.figures import distribution
 from cosy.bench.framings import DASHSCOPE_SOCKET, FRAMINGS, PAI_SOCKET, Answer, Connection, Framing, open_socket
 from cosy.bench.report import Report
-from cosy.errors import CosyError
+from cosy.errors import CosyError, EngineError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +29,8 @@ MOST_ADDED_S = 0.003  # to the first audio, in the middle of the requests
 MOST_SOCKETS_BYTES = 50e6  # of all idle sockets together
 WARM_UP = 5  # requests of each framing that are not counted
 SETTLING_S = 1.0  # before memory is read
+PATIENCE_S = 10.0  # for the last timings that the server tells
+SHARES = (5, 50, 95)
 
 Timings = Mapping[str, tuple[float, float]]
 """Request id -> seconds that the engine took to its first audio, and to its last."""
@@ -42,6 +44,19 @@ class Measured:
     pid: int
     timings: Timings
     direct_s: Sequence[float]  # to the first audio, when the server's process asked its engine with nothing between
+
+    @property
+    def process(self) -> Path:
+        return Path(f"/proc/{self.pid}")
+
+    def resident_bytes(self) -> int:
+        """Memory that it holds."""
+        return int((self.process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used."""
+        user, system = (self.process / "stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -63,27 +78,35 @@ class Heard:
     errors: list[str] = field(default_factory=list)
     connections: int = 0  # opened, and held to the end
     most_at_once: int = 0  # requests under way
+    cpu_s: float = 0.0  # that the server used
 
 
 async def measure(server: Measured, load: Load, settings: Mapping[str, Any]) -> Report:
-    """All framings one after the other, then idle sockets."""
-    for framing in FRAMINGS:
-        await open_loop(framing, server.url, Load(load.rate_hz, WARM_UP, 0, load.text))
-    heard = {framing.name: await open_loop(framing, server.url, load) for framing in FRAMINGS}
-    await asyncio.sleep(0.2)  # for what the server still has to tell
-    results = [figures(framing, heard[framing.name], server.timings) for framing in FRAMINGS]
+    """All framings one after the other, then idle sockets.  Raises EngineError if the server does not tell its part."""
+    heard = {framing.name: await _loaded(framing, server, load) for framing in FRAMINGS}
     sockets = {path: await idle_sockets(server, path, load.sockets) for path in (PAI_SOCKET, DASHSCOPE_SOCKET)}
+    await _all_told(server, (answer.request_id for each in heard.values() for answer in each.answers))
+    results = [figures(framing, heard[framing.name], server.timings) for framing in FRAMINGS]
     told = {
         **settings,
         "text": load.text,
         "loop": "open",
         "arrivals_hz": load.rate_hz,
         "requests": load.requests,
-        "engine_alone_s": distribution(server.direct_s, (50, 95)),
+        "engine_alone_s": distribution(server.direct_s, SHARES),
         "idle_sockets": load.sockets,
         "idle_sockets_bytes": sockets,
     }
-    return ServerReport("server", told, results, _notes(heard), _failures(results, sockets))
+    report = ServerReport("server", told, results, _notes(heard, told), _failures(results, sockets))
+    return replace(report, notes=[*report.notes, *_busy(report.hardware)])
+
+
+async def _loaded(framing: Framing, server: Measured, load: Load) -> Heard:
+    await open_loop(framing, server.url, replace(load, requests=WARM_UP))
+    before_s = server.cpu_s()
+    heard = await open_loop(framing, server.url, load)
+    heard.cpu_s = server.cpu_s() - before_s
+    return heard
 
 
 async def open_loop(framing: Framing, url: str, load: Load) -> Heard:
@@ -97,10 +120,9 @@ async def open_loop(framing: Framing, url: str, load: Load) -> Heard:
             connection = idle.pop() if idle else await framing.connect(url)
             answer = await connection.speak(load.text)
             idle.append(connection)
-            if answer.audio_bytes:
-                heard.answers.append(answer)
-            else:
-                heard.errors.append("an answer without audio")
+            if not answer.audio_bytes:
+                raise EngineError("an answer without audio")
+            heard.answers.append(answer)
         except (OSError, CosyError) as error:
             heard.errors.append(str(error))
 
@@ -114,51 +136,69 @@ async def open_loop(framing: Framing, url: str, load: Load) -> Heard:
     return heard
 
 
+async def _all_told(server: Measured, ids: Iterable[str]) -> None:
+    missing, patient_until = set(ids), perf_counter() + PATIENCE_S
+    while missing := missing - server.timings.keys():
+        if perf_counter() > patient_until:
+            raise EngineError(f"the server did not tell the timings of {len(missing)} requests")
+        await asyncio.sleep(0.05)
+
+
 def figures(framing: Framing, heard: Heard, timings: Timings) -> dict[str, Any]:
     """The row of a framing."""
-    added = [_first(answer, framing) - timings[answer.request_id][framing.whole] for answer in heard.answers]
+    first_s = [_first_audio_s(answer, framing) for answer in heard.answers]
+    engine_s = [timings[answer.request_id][framing.whole] for answer in heard.answers]
+    requests = len(heard.answers) + len(heard.errors)
     return {
         "framing": framing.name,
-        "requests": len(heard.answers) + len(heard.errors),
+        "requests": requests,
         "errors": len(heard.errors),
         "connections": heard.connections,
         "at_once": heard.most_at_once,
-        "first_byte_s": distribution((each.first_byte_s - each.asked_s for each in heard.answers), (50, 95)),
-        "first_audio_s": distribution((_first(each, framing) for each in heard.answers), (50, 95)),
-        "added_s": distribution(added, (50, 95)),
+        "first_byte_s": distribution((each.first_byte_s - each.asked_s for each in heard.answers), SHARES),
+        "first_audio_s": distribution(first_s, SHARES),
+        "added_s": distribution((waited - made for waited, made in zip(first_s, engine_s, strict=True)), SHARES),
+        "server_cpu_s": heard.cpu_s / requests,  # the engine's included
     }
 
 
-def _first(answer: Answer, framing: Framing) -> float:
+def _first_audio_s(answer: Answer, framing: Framing) -> float:
     return (answer.ended_s if framing.whole else answer.first_audio_s) - answer.asked_s
 
 
 async def idle_sockets(server: Measured, path: str, count: int) -> int:
     """Bytes by which the server's memory grew while so many clients held a socket and said nothing."""
-    await _hold(server, path, min(count, 5))  # code that is loaded at first use is none of theirs
-    return await _hold(server, path, count)
+    await _growth(server, path, min(count, 5))  # code that is loaded at first use is none of theirs
+    return await _growth(server, path, count)
 
 
-async def _hold(server: Measured, path: str, count: int) -> int:
-    before = await _settled(server.pid)
+async def _growth(server: Measured, path: str, count: int) -> int:
+    await asyncio.sleep(SETTLING_S)
+    before = server.resident_bytes()
     sockets = await asyncio.gather(*(open_socket(server.url + path, "deflate") for _ in range(count)))
     try:
-        return await _settled(server.pid) - before
+        await asyncio.sleep(SETTLING_S)
+        return server.resident_bytes() - before
     finally:
         await asyncio.gather(*(socket.close() for socket in sockets))
 
 
-async def _settled(pid: int) -> int:
-    await asyncio.sleep(SETTLING_S)
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _notes(heard: Mapping[str, Heard], told: Mapping[str, Any]) -> list[str]:
+    alone = told["engine_alone_s"]
+    notes = [f"asked within its own process the engine has first audio after {_ms(alone['p50'])} ms (p50)"]
+    for path, size in told["idle_sockets_bytes"].items():
+        notes.append(f"{told['idle_sockets']} idle WebSockets at {path} take {size / 1e6:.1f} MB")
+    for name, each in heard.items():
+        if each.errors:
+            notes.append(f"{name}: {len(each.errors)} requests failed, the first one with: {each.errors[0]}")
+    return notes
 
 
-def _notes(heard: Mapping[str, Heard]) -> list[str]:
-    return [
-        f"{name}: {len(each.errors)} requests failed, the first one with: {each.errors[0]}"
-        for name, each in heard.items()
-        if each.errors
-    ]
+def _busy(hardware: Mapping[str, Any]) -> list[str]:
+    load, cores = hardware["load_average"], hardware["cores"]
+    if load is None or load < cores:
+        return []
+    return [f"{load} processes wanted {cores} cores: much of these times is waiting for one; p5 and cpu tell more"]
 
 
 def _failures(results: Sequence[Mapping[str, Any]], sockets: Mapping[str, int]) -> list[str]:
@@ -167,10 +207,10 @@ def _failures(results: Sequence[Mapping[str, Any]], sockets: Mapping[str, int]) 
     for each in results:
         added_s = each["added_s"]["p50"]
         if added_s is not None and added_s > MOST_ADDED_S:
-            found.append(f"{each['framing']}: {1000 * added_s:.2f} ms were added, at most 3 are wanted")
+            found.append(f"{each['framing']}: {_ms(added_s)} ms were added, at most {_ms(MOST_ADDED_S)} are wanted")
     for path, grown in sockets.items():
         if grown > MOST_SOCKETS_BYTES:
-            found.append(f"{path}: idle sockets took {grown / 1e6:.0f} MB, at most 50 are wanted")
+            found.append(f"idle sockets at {path} took more than {MOST_SOCKETS_BYTES / 1e6:.0f} MB")
     return found
 
 
@@ -180,47 +220,38 @@ class ServerReport(Report):
     def table(self) -> Table:
         from rich.table import Table
 
-        table = Table(*HEADINGS, title=self._title(), title_justify="left", caption=self._caption())
-        for column in table.columns[1:]:
-            column.justify = "right"
+        table = Table(title=self._title(), title_justify="left")
+        table.add_column("framing", no_wrap=True)
+        for heading, _ in COLUMNS:
+            table.add_column(heading, justify="right")
         for result in self.results:
-            table.add_row(*(_cell(read(result)) for read in HEADINGS.values()))
+            table.add_row(result["framing"], *(read(result) for _, read in COLUMNS))
         return table
 
     def _title(self) -> str:
         engine, machine = self.settings["engine"], self.hardware
         return f"server: {engine} engine on {machine['cpu']}, {machine['cores']} cores; times in ms"
 
-    def _caption(self) -> str:
-        alone = self.settings["engine_alone_s"]
-        grown = ", ".join(f"{path} {size / 1e6:.1f} MB" for path, size in self.settings["idle_sockets_bytes"].items())
-        return (
-            f"the engine alone: first audio p50 {_ms(alone['p50'])}, p95 {_ms(alone['p95'])}; "
-            f"{self.settings['idle_sockets']} idle WebSockets: {grown}"
-        )
 
-
-def _milliseconds(name: str, share: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda result: _ms(result[name][share])
+Read = Callable[[Mapping[str, Any]], str]
 
 
 def _ms(seconds: float | None) -> str:
     return "-" if seconds is None else f"{1000 * seconds:.2f}"
 
 
-def _cell(value: object) -> str:
-    return str(value)
+def _share(name: str, share: str) -> Read:
+    return lambda result: _ms(result[name][share])
 
 
-HEADINGS: dict[str, Callable[[Mapping[str, Any]], object]] = {
-    "framing": lambda result: result["framing"],
-    "added p50": _milliseconds("added_s", "p50"),
-    "p95": _milliseconds("added_s", "p95"),
-    "first audio p50": _milliseconds("first_audio_s", "p50"),
-    "p95 ": _milliseconds("first_audio_s", "p95"),
-    "first byte p50": _milliseconds("first_byte_s", "p50"),
-    " p95": _milliseconds("first_byte_s", "p95"),
-    "held": lambda result: result["connections"],
-    "at once": lambda result: result["at_once"],
-    "errors": lambda result: f"{result['errors']}/{result['requests']}",
-}
+COLUMNS: tuple[tuple[str, Read], ...] = (
+    ("added p5", _share("added_s", "p5")),
+    ("added p50", _share("added_s", "p50")),
+    ("added p95", _share("added_s", "p95")),
+    ("1st byte p50", _share("first_byte_s", "p50")),
+    ("1st byte p95", _share("first_byte_s", "p95")),
+    ("cpu", lambda result: _ms(result["server_cpu_s"])),
+    ("held", lambda result: str(result["connections"])),
+    ("at once", lambda result: str(result["at_once"])),
+    ("errors", lambda result: f"{result['errors']}/{result['requests']}"),
+)

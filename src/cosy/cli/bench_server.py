@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import anyio
 import typer
 
 from cosy.errors import EngineError
@@ -82,8 +83,8 @@ async def _started(engine: EngineKind, load: Load, settings: Settings) -> AsyncI
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=PIPE, limit=LONGEST_LINE)
     try:
         events = _events(process)
-        direct = await asyncio.wait_for(_await(events, "direct"), START_S)
-        listening = await asyncio.wait_for(_await(events, "listening"), START_S)
+        direct = await _await(events, "direct")
+        listening = await _await(events, "listening")
         timings: dict[str, tuple[float, float]] = {}
         reading = asyncio.create_task(_collect(events, timings))
         yield Measured(listening["url"], process.pid, timings, direct["first_audio_s"])
@@ -107,12 +108,13 @@ async def _events(process: Process) -> AsyncIterator[dict[str, Any]]:
 
 async def _await(events: AsyncIterator[dict[str, Any]], name: str) -> dict[str, Any]:
     """The next event of this name.  Raises EngineError with what was logged instead if none comes."""
-    said: list[str] = []
-    async for event in events:
-        if event["event"] == name:
-            return event
-        said.append(event.get("text") or event["event"])
-    raise EngineError(f"the server did not start: {' '.join(said[-3:])}")
+    said = ["nothing was said"]
+    with anyio.move_on_after(START_S):
+        async for event in events:
+            if event["event"] == name:
+                return event
+            said.append(event.get("text") or event["event"])
+    raise EngineError(f"the server to measure did not start: {said[-1]}")
 
 
 async def _collect(events: AsyncIterator[dict[str, Any]], timings: dict[str, tuple[float, float]]) -> None:

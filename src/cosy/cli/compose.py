@@ -103,7 +103,7 @@ def _registry(settings: Settings, database: Database, objects: ObjectStore, cosy
         database,
         objects,
         prepare,
-        presets=[_preset(voice) for voice in cosy.voices.presets.values()],
+        presets=[_preset(cosy.voices.load(info.name)) for info in cosy.voices.list()],
         presets_dir=settings.presets_dir,
         default_voice=settings.default_voice,
         well_known_fallback=settings.voice_fallback,

@@ -32,7 +32,6 @@ from cosy.types import SpeechRequest
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from cosy.server.store.records import Prepared
 
 WARM_UP = 2
 

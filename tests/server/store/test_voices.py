@@ -324,3 +324,8 @@ def test_a_sweep_leaves_voices_alone(registry: VoiceRegistry) -> None:
     record = add(registry)
     assert registry.sweep(-60.0) == 0
     assert registry.prepared(record.id)
+
+
+def test_an_id_with_a_nul_is_an_unknown_one(registry: VoiceRegistry) -> None:
+    with pytest.raises(UnknownVoiceError):
+        anyio.run(registry.get, "a\0b")

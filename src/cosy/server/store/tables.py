@@ -34,23 +34,40 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
 
 
+class Words(sa.TypeDecorator[str]):
+    """Text.  PostgreSQL has no place for the character NUL, so the replacement character stands for it everywhere."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return value and value.replace("\0", "\ufffd")
+
+
+class LongWords(Words):
+    """Text of any length."""
+
+    impl = sa.Text
+    cache_ok = True
+
+
 voices = sa.Table(
     "voices",
     metadata,
     sa.Column("serial", Serial, primary_key=True),  # order of insertion
-    sa.Column("id", sa.String(255), nullable=False, unique=True),
-    sa.Column("name", sa.String(128), nullable=False),
-    sa.Column("folder", sa.String(32), nullable=False, unique=True),  # start of its objects' keys
-    sa.Column("transcript", sa.Text, nullable=False),
-    sa.Column("filename", sa.String(255), nullable=False),
+    sa.Column("id", Words(255), nullable=False, unique=True),
+    sa.Column("name", Words(128), nullable=False),
+    sa.Column("folder", Words(32), nullable=False, unique=True),  # start of its objects' keys
+    sa.Column("transcript", LongWords, nullable=False),
+    sa.Column("filename", Words(255), nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("sha256", Words(64), nullable=False),
     sa.Column("pcm_rate_hz", sa.Integer),  # of a recording without a header; null: the recording tells
     sa.Column("duration_s", sa.Float, nullable=False),
     sa.Column("warnings", sa.JSON, nullable=False),
-    sa.Column("surface", sa.String(32), nullable=False, index=True),
-    sa.Column("owner", sa.String(64), nullable=False, index=True),
-    sa.Column("consent", sa.Text, nullable=False),
+    sa.Column("surface", Words(32), nullable=False, index=True),
+    sa.Column("owner", Words(64), nullable=False, index=True),
+    sa.Column("consent", LongWords, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False, index=True),
     sa.Column("modified_at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
@@ -60,14 +77,14 @@ consents = sa.Table(
     "consents",
     metadata,
     sa.Column("serial", Serial, primary_key=True),
-    sa.Column("id", sa.String(64), nullable=False, unique=True),
-    sa.Column("name", sa.String(128), nullable=False),
-    sa.Column("language", sa.String(35), nullable=False),
-    sa.Column("folder", sa.String(32), nullable=False, unique=True),
-    sa.Column("filename", sa.String(255), nullable=False),
+    sa.Column("id", Words(64), nullable=False, unique=True),
+    sa.Column("name", Words(128), nullable=False),
+    sa.Column("language", Words(35), nullable=False),
+    sa.Column("folder", Words(32), nullable=False, unique=True),
+    sa.Column("filename", Words(255), nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("sha256", sa.String(64), nullable=False),
-    sa.Column("owner", sa.String(64), nullable=False, index=True),
+    sa.Column("sha256", Words(64), nullable=False),
+    sa.Column("owner", Words(64), nullable=False, index=True),
     sa.Column("created_at", UtcDateTime, nullable=False, index=True),
     sqlite_autoincrement=True,
 )
@@ -75,9 +92,9 @@ consents = sa.Table(
 keys = sa.Table(
     "keys",
     metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("name", sa.String(128), nullable=False),
-    sa.Column("digest", sa.String(64), nullable=False, unique=True),  # SHA-256 of the secret, which is not kept
+    sa.Column("id", Words(32), primary_key=True),
+    sa.Column("name", Words(128), nullable=False),
+    sa.Column("digest", Words(64), nullable=False, unique=True),  # SHA-256 of the secret, which is not kept
     sa.Column("scopes", sa.JSON, nullable=False),
     sa.Column("rpm", sa.Integer),  # requests per minute; null: no limit of its own
     sa.Column("concurrency", sa.Integer),  # requests at once; null: no limit of its own
@@ -88,7 +105,7 @@ keys = sa.Table(
 usage = sa.Table(
     "usage",
     metadata,
-    sa.Column("key_id", sa.String(64), primary_key=True),
+    sa.Column("key_id", Words(64), primary_key=True),
     sa.Column("day", sa.Date, primary_key=True),  # UTC
     sa.Column("requests", sa.BigInteger, nullable=False),
     sa.Column("characters", sa.BigInteger, nullable=False),
