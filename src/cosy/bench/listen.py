@@ -33,8 +33,8 @@ class Round:
 
 @asynccontextmanager
 async def running(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
-    """The engine, started, and closed in the end."""
-    await engine.start()
+    """The engine, started, and closed in the end.  Benchmarks warm it up themselves, with what they measure."""
+    await engine.start(warm_up=False)
     try:
         yield engine
     finally:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH = 100  # columns, where the output is no terminal
+MANY = 10_000  # from here on digits are shown, no exponents
 
 
 @dataclass
@@ -39,8 +40,9 @@ class Report:
         """A column for each result, and for what was computed the official way; a row for each figure."""
         from rich.table import Table
 
-        columns = list(_columns(self.results))
-        table = Table("", *(heading for heading, _ in columns), title=self._title(), title_justify="left")
+        columns, title = list(_columns(self.results)), self._title()
+        headings = (heading for heading, _ in columns)
+        table = Table("", *headings, title=title, title_justify="left", min_width=min(len(title), WIDTH))
         for column in table.columns[1:]:
             column.justify = "right"
         for name in dict.fromkeys(name for _, figures in columns for name in figures):
@@ -62,7 +64,7 @@ class Report:
 
     def _title(self) -> str:
         machine = self.hardware
-        place = machine["gpu"] if self.settings.get("device", "cpu") != "cpu" else machine["cpu"]
+        place = machine["cpu"] if self.settings.get("device", "cpu") == "cpu" else machine["gpu"]
         return f"{self.bench}: {self.settings.get('model', '')} on {place}, {machine['threads']} threads"
 
 
@@ -86,4 +88,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= MANY else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -110,6 +110,23 @@ def throughput(
 
 
 @bench_app.command()
+def stages(
+    model: Model = None,
+    random_weights: RandomWeights = False,
+    only: Annotated[str, typer.Option(help="Stages to measure, with commas.")] = "lm,flow,vocoder",
+    rows: Annotated[str, typer.Option(help="Streams in a step of the language model, with commas.")] = "1,4,8",
+    visible_tokens: Annotated[int, typer.Option(min=1, help="What the flow looks back on, 25 a second.")] = 250,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns, of which the fastest counts.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch; one is timed by the processor's clock.")] = 1,
+) -> None:
+    """Each network alone, in each kind of arithmetic that this CPU has: time, and how far the result is off."""
+    counts = _numbers(rows, "rows")
+    from cosy.bench.stage_report import measured_stages
+
+    _finish(measured_stages(model, random_weights, only.split(","), counts, visible_tokens, repeats, threads))
+
+
+@bench_app.command()
 def soak(
     model: Model = None,
     random_weights: RandomWeights = False,
@@ -119,7 +136,7 @@ def soak(
     minutes: Annotated[float, typer.Option(min=0.01, help="How long requests arrive.")] = 15.0,
     streams: Annotated[int, typer.Option(min=1, help="At once, at most.")] = 4,
     arrivals: Annotated[
-        float | None, typer.Option(help="Requests a second; by default 0.8 of what one stream after another takes.")
+        float | None, typer.Option(help="Requests a second; by default 1.1 of what one stream after another takes.")
     ] = None,
     snr: Annotated[float, typer.Option(help="dB of a stream against its solo run, at least.")] = 30.0,
     growth: Annotated[float, typer.Option(min=0, help="Of memory after the warm-up, a share, at most.")] = 0.02,
@@ -172,13 +189,13 @@ def _subject(
     return open_subject(choice)
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(text: str, name: str = "streams") -> list[int]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 1:
-        raise ParameterError(f"streams must be numbers above 0 with commas between, such as 1,2,4; got {text!r}")
+        raise ParameterError(f"{name} must be numbers above 0 with commas between, such as 1,2,4; got {text!r}")
     return numbers
 
 

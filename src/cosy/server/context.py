@@ -34,8 +34,12 @@ class Context:
     limits: Limits
 
 
-def context_of(connection: HTTPConnection) -> Context:
-    """The context of the app that serves this request or socket; a FastAPI dependency."""
+async def context_of(connection: HTTPConnection) -> Context:
+    """The context of the app that serves this request or socket; a FastAPI dependency.
+
+    A coroutine function, though nothing waits: FastAPI calls plain functions in threads, which costs every request
+    a way there and back, and several milliseconds while the engine computes.
+    """
     return cast(Context, connection.app.state.context)
 
 

@@ -48,11 +48,11 @@ Speaker = Annotated[Caller, Depends(allow(SPEECH))]
 router = APIRouter(prefix=BASE, tags=["DashScope"])
 
 
-def results_of(request: Request) -> ResultFiles:
+async def results_of(request: Request, context: Ctx) -> ResultFiles:
     """The app's result files; a FastAPI dependency."""
     state = request.app.state
     if not hasattr(state, "dashscope_results"):
-        settings = context_of(request).settings
+        settings = context.settings
         state.dashscope_results = ResultFiles(ObjectStore(settings.objects), settings.result_ttl_s)
     return cast(ResultFiles, state.dashscope_results)
 
