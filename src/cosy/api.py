@@ -104,10 +104,13 @@ class Cosy:
         policy: Literal["exact", "official"] = "exact",
         final_chunk: Literal["streaming", "official"] = "streaming",
         lexicon: str | os.PathLike[str] | Lexicon | None = None,
+        recipe: str = "auto",
     ) -> Cosy:
         """Load a model directory; None: the one COSY_MODEL names, else the one that comes with the package.
 
-        `dtype` is float32 (None), float16 or bfloat16.  `voices` is the folder of registered voices (None:
+        `dtype` is float32 (None), float16 or bfloat16.  `recipe` says which arithmetic a CPU uses where the networks
+        are in float32 (`cosy.nn.precision.Recipe.of`): "auto" is the fastest of this machine whose error cannot be
+        heard, and for small networks float32 as it is.  `voices` is the folder of registered voices (None:
         COSY_VOICES, else the user's data folder).  `policy` "official" cuts and joins a stream as CosyVoice 2 does;
         `final_chunk` "official" computes the end of an utterance, or all of it without streaming, as it does.
         `lexicon` (a file or a table) says how to read certain words.
@@ -116,10 +119,15 @@ class Cosy:
         """
         directory = find_model(model)
         _require_device(device)
+        import torch
+
         from cosy.checkpoint.load import load_model
+        from cosy.nn.precision import Recipe, accelerate
         from cosy.voices.store import VoiceStore
 
         loaded = load_model(directory, device=device, dtype=_precision(dtype))
+        if loaded.dtype is torch.float32:
+            accelerate(loaded, None if recipe == "auto" else Recipe.of(recipe))
         return cls(loaded, VoiceStore(voices), policy=policy, final_chunk=final_chunk, lexicon=lexicon)
 
     @property

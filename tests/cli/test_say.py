@@ -89,13 +89,14 @@ def test_options_reach_the_model() -> None:
     Path("words").write_text("SQL = sequel")
     options = "--prompt ref.wav --prompt-text hi --instruct softly --mode instruct --language en --speed 1.5"
     more = "--no-normalise --top-p 0.5 --top-k 9 --lexicon words"
-    engine = "--model m --device cuda --dtype float16 --final-chunk official"
+    engine = "--model m --device cuda --dtype float16 --recipe int8 --final-chunk official"
     assert run("say", "Hello.", *options.split(), *more.split(), *engine.split(), cosy=cosy).exit_code == 0
     model, loading = cosy.loaded[0]
     assert model == Path("m")
     assert loading == {
         "device": "cuda",
         "dtype": "float16",
+        "recipe": "int8",
         "voices": None,
         "final_chunk": "official",
         "lexicon": Path("words"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cosy.api import BUNDLED_MODEL
 from cosy.checkpoint.load import LoadedModel, build, load_model
+from cosy.config import VocoderConfig
 from cosy.errors import ParameterError
 from cosy.models.flow import Flow, fixed_noise
 from cosy.models.flow_stream import FlowStream
@@ -224,6 +225,13 @@ def decoder(vocoder: Vocoder) -> list[nn.Module]:
 def test_small_networks_stay_as_they_are() -> None:
     networks = small_networks()
     assert auto(networks) == accelerate(networks) == Recipe()
+
+
+@needs["packed"]
+def test_large_networks_are_accelerated_also_where_a_kernel_is_no_parameter() -> None:
+    frozen = Vocoder(VocoderConfig()).requires_grad_(False).fold()
+    networks = SimpleNamespace(llm=small_lm(), flow=small_flow(), hift=frozen)
+    assert auto(networks) == Recipe(vocoder="bfloat16" if is_supported("bfloat16") else "packed")
 
 
 @needs["packed"]

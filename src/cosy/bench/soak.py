@@ -48,6 +48,7 @@ class Terms:
     least_snr_db: float = SAME_DB
     most_growth: float = 0.02  # of memory, after the warm-up
     warm_up: float = 1 / 3  # of the time
+    settle_s: float = 10.0  # in the end, for the engine to become idle
 
 
 @dataclass(frozen=True)
@@ -240,10 +241,11 @@ class Soak:
     async def returned(self, before: Mapping[str, float]) -> list[str]:
         """What is not as it was before, once the engine is idle."""
         names = ("streams_active", "streams_waiting", "rows_lm_free", "rows_acoustic_free")
-        for _ in range(100):
+        end = perf_counter() + self.terms.settle_s
+        while True:
             now = self.engine.core.gauges()
             left = [f"{name} is {now[name]:g}, was {before[name]:g}" for name in names if now[name] != before[name]]
-            if not left:
+            if not left or perf_counter() > end:
                 break
             await asyncio.sleep(0.1)
         return left if self.engine.health().ready else [*left, self.engine.health().reason]

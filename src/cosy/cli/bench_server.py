@@ -13,7 +13,6 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
 import typer
 
 from cosy.errors import EngineError
@@ -53,7 +52,7 @@ def server(
     """What the HTTP layer adds to the first audio, for each framing, and what idle WebSockets cost.
 
     The load comes from this process, the server is another one.  Exit status 1 if a request failed, more than 3 ms
-    were added, or the sockets took more than 50 MB.
+    were added to the first audio of a stream (p50), or the sockets took more than 50 MB.
     """
     from cosy.bench.server import TEXT, Load
 
@@ -90,6 +89,7 @@ async def _started(engine: EngineKind, load: Load, settings: Settings) -> AsyncI
         yield Measured(listening["url"], process.pid, timings, direct["first_audio_s"])
         process.terminate()
         await reading
+        await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
@@ -108,6 +108,8 @@ async def _events(process: Process) -> AsyncIterator[dict[str, Any]]:
 
 async def _await(events: AsyncIterator[dict[str, Any]], name: str) -> dict[str, Any]:
     """The next event of this name.  Raises EngineError with what was logged instead if none comes."""
+    import anyio
+
     said = ["nothing was said"]
     with anyio.move_on_after(START_S):
         async for event in events:

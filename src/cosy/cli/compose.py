@@ -73,7 +73,7 @@ def _load(settings: Settings) -> Cosy:
     from cosy.api import Cosy
     from cosy.checkpoint.load import LOADABLE
 
-    cosy = Cosy.load(settings.model or None, settings.device, settings.precision)
+    cosy = Cosy.load(settings.model or None, settings.device, settings.precision, recipe=settings.recipe)
     for part in LOADABLE:
         getattr(cosy.model, part)
     return cosy

@@ -1,8 +1,9 @@
-"""The server that `cosy bench server` measures, a process of its own: `python -m cosy.cli.measured ENGINE RUNS JSON`.
+"""The server that `cosy bench server` measures, a process of its own: `python -m cosy.cli.measured`.
 
 Like `cosy serve`, but that its engine is watched: for each request a log line `engine` tells what the engine took.
-Before it listens it asks the engine RUNS times with nothing in between, and logs that as `direct`.  JSON has the
-settings.
+Before it listens it asks the engine with nothing in between, and logs that as `direct`.
+
+Arguments: `silent` or `real`, the text to ask with, how often, the settings as JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
@@ -74,8 +76,8 @@ def _tell(request_id: str, first_s: float, last_s: float) -> None:
 def main() -> None:
     engine, text, runs, settings = sys.argv[1:]
     logs.set_up("info")
-    chosen = Settings.model_validate_json(settings)
-    anyio.run(serve, engine, text, int(runs), chosen, backend_options={"use_uvloop": True})
+    options = {"use_uvloop": find_spec("uvloop") is not None}
+    anyio.run(serve, engine, text, int(runs), Settings.model_validate_json(settings), backend_options=options)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,9 @@ def say(
     voices: Annotated[Path | None, typer.Option(help="Folder of registered voices; by default COSY_VOICES.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     dtype: Annotated[Dtype | None, typer.Option(help="Precision of the networks.")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Arithmetic on a CPU, such as int8 or lm=int8,flow=bfloat16; float32 is exact.")
+    ] = "auto",
     final_chunk: Annotated[
         FinalChunk, typer.Option(help="How the last chunk is computed: as all others, or as the official code does.")
     ] = FinalChunk.streaming,
@@ -128,7 +131,13 @@ def say(
 
     precision = None if dtype is None else dtype.value
     cosy = tools.load(
-        model, device=device, dtype=precision, voices=voices, final_chunk=final_chunk.value, lexicon=lexicon
+        model,
+        device=device,
+        dtype=precision,
+        recipe=recipe,
+        voices=voices,
+        final_chunk=final_chunk.value,
+        lexicon=lexicon,
     )
     chunks = cosy.stream(
         words,

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -139,6 +140,12 @@ class AsyncEngine:
         self.core.abort(request_id, error)
         listener.end(error)
         return True
+
+    async def segments(self, text: str, language: str = "", normalise: bool = True) -> list[str]:
+        """The stretches in which a text would be spoken.  Raises TextError."""
+        loop = asyncio.get_running_loop()
+        read = partial(self.frontend.segments, text, language, normalise=normalise)
+        return [segment.text for segment in await loop.run_in_executor(self._text_thread, read)]
 
     def stats(self) -> Mapping[str, float]:
         return {**self.core.stats.take(), **self.core.gauges()}

@@ -14,6 +14,7 @@ What each gains and costs is measured by `python -m cosy.bench.stages`; docs/des
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -37,7 +38,7 @@ KINDS = {
     "vocoder": ("float32", "packed", "bfloat16"),
 }
 DTYPES = {"packed": torch.float32, "bfloat16": torch.bfloat16}
-LARGE = 8_000_000  # parameters; in smaller networks the calls, not the numbers, take the time
+LARGE = 8_000_000  # numbers; in smaller networks the calls, not the numbers, take the time
 _PACKED = (PackedLinear, Int8Linear, PackedConv1d, PackedConvTranspose1d)
 
 
@@ -98,7 +99,8 @@ def auto(networks: Networks) -> Recipe:
     """The fastest recipe of this machine whose error cannot be heard; float32 for small networks and on a GPU."""
 
     def best(network: nn.Module, *kinds: str) -> str:
-        large = sum(p.numel() for p in network.parameters()) > LARGE
+        weights = chain(network.parameters(), network.buffers())  # folded kernels may be either
+        large = sum(weight.numel() for weight in weights) > LARGE
         on_cpu = next(network.parameters()).device.type == "cpu"
         return next(kind for kind in (*kinds, "float32") if supported(kind)) if large and on_cpu else "float32"
 

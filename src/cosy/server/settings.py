@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     """Where the model runs: cpu, cuda, cuda:1 ..."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """Numbers the language model and the flow compute with; half precision is for GPUs."""
+
+    recipe: str = "auto"
+    """Arithmetic on a CPU, such as `int8` or `lm=int8,flow=bfloat16`; `float32` is exact, `auto` the fastest here."""
     ai_label: bool = False
     """Put "AI-generated speech" into the metadata of whole FLAC and Opus files; no other answer has room for it."""
 
