@@ -8,20 +8,22 @@ Source: CosyVoice 2, sections 2.5 and 2.6; `models.flow_stream`, `models.vocoder
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from cosy.models.flow import Flow
 from cosy.models.flow_stream import FlowState, FlowStream, Memory
 from cosy.models.vocoder import Vocoder
-from cosy.models.vocoder_stream import EXACT, VocoderStream
+from cosy.models.vocoder_stream import EXACT, VocoderState, VocoderStream
 from cosy.streaming_plan import BLOCK, LOOK_AHEAD
 from cosy.types import Samples
 from cosy.voices.conditions import FlowPrompt
 
 STEP_TOKENS = 250  # by which rows grow
+FIRST_FRAMES = 12  # of the first audio, 0.24 s: what follows it is there long before it has been heard
 NOWHERE = -1
 
 
@@ -48,6 +50,8 @@ class Voicing:
     start_sample: int = 0  # of the utterance in its request
     row: int = NOWHERE
     tokens: int = 0  # in the row, prompt included
+    mels: FlowState | None = None  # views of its row, which take a while to make
+    waves: VocoderState | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Chunk:
     voicing: Voicing
     tokens: Sequence[int]
     final: bool
+    urgent: bool = False  # its listener waits: the first audio leaves before the rest is vocoded
 
 
 class AcousticRunner:
@@ -128,24 +133,52 @@ class AcousticRunner:
         if voicing.row != NOWHERE:
             self.mels.known[voicing.row] = self.mels.done[voicing.row] = 0
             self.seated[voicing.row], voicing.row = None, NOWHERE
+            voicing.mels = voicing.waves = None
 
     def room(self, voicing: Voicing) -> int:
         """Tokens that the utterance can still take."""
         return self.most_tokens - voicing.tokens
 
-    def render(self, chunks: Sequence[Chunk]) -> list[Samples]:
-        """The further samples (n,) of each utterance, float32 on the host; possibly none."""
+    def render(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, Samples, bool]]:
+        """Each utterance's further samples (n,), float32 on the host and possibly none, and whether that is all now.
+
+        What is urgent comes first and in two pieces, as soon as each is made.
+        """
         for chunk in chunks:
             chunk.voicing.tokens += len(chunk.tokens)
         self._make_room(max(chunk.voicing.tokens for chunk in chunks))
-        rows = [chunk.voicing.row for chunk in chunks]
-        first, end = min(rows), max(rows) + 1  # a view: neighbours in between stand still
         by_row = {chunk.voicing.row: chunk for chunk in chunks}
-        span = [by_row.get(row) for row in range(first, end)]
+        span = [by_row.get(row) for row in range(min(by_row), max(by_row) + 1)]  # neighbours in between stand still
         finals = [chunk is not None and chunk.final for chunk in span]
-        mels = self.flow.push(self.mels.rows(first, end), [chunk.tokens if chunk else () for chunk in span], finals)
-        waves = self.vocoder.push(self.waves.rows(first, end), mels, finals)
-        return [waves[row - first].float().cpu().numpy().copy() for row in rows]
+        mels, waves = self._states(chunks)
+        frames = self.flow.push(mels, [chunk.tokens if chunk else () for chunk in span], finals)
+        soon = [self._soon(chunk, mel) for chunk, mel in zip(span, frames, strict=True)]
+        later = [mel[:, n:] for mel, n in zip(frames, soon, strict=True)]
+        first = self.vocoder.push(waves, [mel[:, :n] for mel, n in zip(frames, soon, strict=True)], finals)
+        for one, wave, mel in zip(span, first, later, strict=True):
+            if one is not None:
+                yield one, _on_host(wave), not mel.shape[1]
+        if any(mel.shape[1] for mel in later):
+            for one, wave, mel in zip(span, self.vocoder.push(waves, later), later, strict=True):
+                if one is not None and mel.shape[1]:
+                    yield one, _on_host(wave), True
+
+    def _soon(self, chunk: Chunk | None, mel: Tensor) -> int:
+        """Frames that are vocoded in the first round."""
+        enough = self.vocoder.look_ahead + FIRST_FRAMES
+        split = chunk is not None and chunk.urgent and not chunk.final and mel.shape[1] > enough
+        return enough if split else mel.shape[1]
+
+    def _states(self, chunks: Sequence[Chunk]) -> tuple[FlowState, VocoderState]:
+        """Views of the rows of some utterances and of those in between."""
+        if len(chunks) > 1:
+            rows = [chunk.voicing.row for chunk in chunks]
+            return self.mels.rows(min(rows), max(rows) + 1), self.waves.rows(min(rows), max(rows) + 1)
+        voicing = chunks[0].voicing
+        if voicing.mels is None or voicing.waves is None:
+            voicing.mels = self.mels.rows(voicing.row, voicing.row + 1)
+            voicing.waves = self.waves.rows(voicing.row, voicing.row + 1)
+        return voicing.mels, voicing.waves
 
     def _make_room(self, tokens: int) -> None:
         capacity = self.mels.capacity
@@ -157,4 +190,10 @@ class AcousticRunner:
         for row, voicing in enumerate(self.seated):
             if voicing is not None:
                 larger.put(row, self.mels.rows(row, row + 1))
+                voicing.mels = None
         self.mels = larger
+
+
+def _on_host(wave: Tensor) -> Samples:
+    samples: Samples = wave.float().cpu().numpy().copy()
+    return samples

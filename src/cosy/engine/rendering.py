@@ -31,11 +31,14 @@ class Rendering:
             amount += made - talk.made
             talk.given, talk.made = talk.given + len(chunk.tokens), made
             chunks.append(chunk)
-        waves = self.acoustics.render(chunks)
-        seconds = (monotonic() - start) / len(streams)
-        for stream, chunk, wave in zip(streams, chunks, waves, strict=True):
-            stream.talks[0].took("acoustics", seconds)
-            self._deliver(stream, wave, chunk.final)
+        by_voicing = {chunk.voicing: stream for stream, chunk in zip(streams, chunks, strict=True)}
+        for chunk, wave, complete in self.acoustics.render(chunks):
+            stream, now = by_voicing[chunk.voicing], monotonic()
+            for each in streams:  # the time is everybody's
+                if each.talks:
+                    each.talks[0].took("acoustics", (now - start) / len(streams))
+            start = now
+            self._deliver(stream, wave, chunk.final and complete)
         return amount
 
     def close(self, stream: Stream) -> None:
@@ -54,7 +57,8 @@ class Rendering:
             talk.voicing = Voicing(stream.prompt, stream.submission.seed, stream.request.speed, where)
             self.acoustics.open(talk.voicing)
         until = known if final else cut + LOOK_AHEAD
-        return Chunk(talk.voicing, talk.tokens[talk.given : until], final), known if final else cut
+        urgent = stream.request.stream and not stream.sent
+        return Chunk(talk.voicing, talk.tokens[talk.given : until], final, urgent), known if final else cut
 
     def _deliver(self, stream: Stream, wave: Samples, final: bool) -> None:
         """Hand samples out, with soft ends and the pause between segments."""

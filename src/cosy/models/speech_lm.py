@@ -127,9 +127,14 @@ class SpeechLM(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The speech head, (..., D) -> (..., C), in float32 even under autocast: 6564 classes need the digits."""
+        if not torch.is_autocast_enabled(hidden.device.type):
+            return self._head(hidden)
         with torch.autocast(hidden.device.type, enabled=False):
-            head = self.llm_decoder
-            return nn.functional.linear(hidden.float(), head.weight.float(), head.bias.float())
+            return self._head(hidden)
+
+    def _head(self, hidden: Tensor) -> Tensor:
+        head = self.llm_decoder
+        return nn.functional.linear(hidden.float(), head.weight.float(), head.bias.float())
 
 
 _FIRST = (0, SPEECH, START)  # unit of the first row of each table: text, speech, start and task

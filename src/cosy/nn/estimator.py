@@ -128,6 +128,8 @@ class Attention(nn.Module):
 
     def init_state(self, batch: int, capacity: int, dtype: torch.dtype | None = None) -> KeyValues:
         like = cast(Tensor, self.to_out[0].bias)
+        if dtype is not None and dtype.itemsize == like.itemsize:
+            dtype = None  # another format of the same size saves nothing and would be converted at every call
         return KeyValues.empty(like, batch, self.heads, capacity, self.head_size, dtype)
 
     def forward(self, x: Tensor, masks: Masks, state: KeyValues | None = None) -> Tensor:

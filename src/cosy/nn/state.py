@@ -26,16 +26,8 @@ class State:
     """Base of all streaming states: fields are tensors, nested states, or lists of states."""
 
     def _map(self: S, f: Any) -> S:
-        def walk(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                return f(value)
-            if isinstance(value, State):
-                return value._map(f)
-            if isinstance(value, (list, tuple)):
-                return type(value)(walk(v) for v in value)
-            return value
-
-        return type(self)(**{field.name: walk(getattr(self, field.name)) for field in dataclasses.fields(self)})
+        # A state has some hundred tensors and is walked for every chunk of audio, so this is kept lean.
+        return type(self)(*[_walk(value, f) for value in self.__dict__.values()])
 
     def clone(self: S) -> S:
         """An independent copy."""
@@ -73,3 +65,13 @@ class State:
 
         self._map(add)
         return found
+
+
+def _walk(value: Any, f: Any) -> Any:
+    if isinstance(value, Tensor):
+        return f(value)
+    if isinstance(value, State):
+        return value._map(f)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_walk(each, f) for each in value])
+    return value
