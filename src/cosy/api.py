@@ -110,10 +110,10 @@ class Cosy:
 
         `dtype` is float32 (None), float16 or bfloat16.  `recipe` says which arithmetic a CPU uses where the networks
         are in float32 (`cosy.nn.precision.Recipe.of`): "auto" is the fastest of this machine whose error cannot be
-        heard, and for small networks float32 as it is.  `voices` is the folder of registered voices (None:
-        COSY_VOICES, else the user's data folder).  `policy` "official" cuts and joins a stream as CosyVoice 2 does;
-        `final_chunk` "official" computes the end of an utterance, or all of it without streaming, as it does.
-        `lexicon` (a file or a table) says how to read certain words.
+        heard.  `voices` is the folder of registered voices (None: COSY_VOICES, else the user's data folder).
+        `policy` "official" cuts and joins a stream as CosyVoice 2 does; `final_chunk` "official" computes the end of
+        an utterance, or all of it without streaming, as it does.  `lexicon` (a file or a table) says how to read
+        certain words.
 
         Raises CheckpointError if there is no such model or it cannot be used, ParameterError for an unknown option.
         """

@@ -7,7 +7,7 @@ import torch
 
 from cosy.api import Cosy
 from cosy.bench.random_model import filler, random_model, random_voice, text_for
-from cosy.bench.subject import Choice, Voices, english, memory_name, open_subject, plain_model, variant
+from cosy.bench.subject import Choice, Voices, engine_settings, english, open_subject, plain_model, variant
 from cosy.errors import ParameterError
 from tests.bench.fakes import loaded_subject, random_subject
 from tests.model_dir import PRESET, SMALL
@@ -93,11 +93,11 @@ def test_memory_that_does_not_suffice_is_refused_with_the_remedy() -> None:
     ("memory", "name"), [("half", "FullCache float16"), ("full", "FullCache as computed"), ("bounded", "BoundedCache")]
 )
 def test_the_memory_policy_is_the_one_asked_for(memory: str, name: str) -> None:
-    assert memory_name(random_subject(memory=memory).engine()).startswith(name)
+    assert engine_settings(random_subject(memory=memory).engine())["memory"].startswith(name)
 
 
 def test_a_subject_can_be_opened_from_a_directory(small_model_dir: Path) -> None:
-    subject = open_subject(Choice(model=small_model_dir, seconds=2.0))
+    subject = open_subject(Choice(model=small_model_dir, seconds=2.0, recipe="float32"))
     assert subject.voice.name == PRESET
     assert subject.described()["prompt_s"] == 3.0
     assert subject.segments()

@@ -161,11 +161,36 @@ def greedy(llm: SpeechLM, count: int = 60) -> list[int]:
     return collect(generate(llm, text, sampler=likeliest, min_ratio=1.0, max_ratio=1.0))[0]
 
 
-@needs["packed"]
-def test_packed_weights_choose_the_same_tokens(bundled: LoadedModel) -> None:
+@pytest.mark.parametrize("kind", [pytest.param("packed", marks=needs["packed"]), "numpy"])
+def test_other_layouts_choose_the_same_tokens(kind: str, bundled: LoadedModel) -> None:
     fast = copy.deepcopy(bundled.llm)
-    accelerate_lm(fast, "packed")
+    accelerate_lm(fast, kind)
     assert greedy(fast) == greedy(bundled.llm)
+
+
+def test_in_numpy_rows_of_any_length_read_what_they_read_in_torch() -> None:
+    llm, fast = small_lm(), small_lm()
+    accelerate_lm(fast, "numpy")
+    pieces = [(4, [4, 2, 0]), (1, [1, 1, 1]), (3, [1, 3, 2]), (1, None)]  # positions, and how many count
+    states = [model.init_state(3, 9) for model in (llm, fast)]
+    for size, counts in pieces:
+        x = llm.embed_speech([[row + 7 * i for i in range(size)] for row in range(3)])
+        lengths = None if counts is None else torch.tensor(counts)
+        wanted, got = (model.step(x, state, lengths) for model, state in zip((llm, fast), states, strict=True))
+        rows = [row for row in range(3) if counts is None or counts[row]]
+        assert torch.allclose(got[rows], wanted[rows], atol=1e-4)
+    assert states[0].length.tolist() == states[1].length.tolist()
+    for mine, theirs in zip(states[1].k, states[0].k, strict=True):
+        assert torch.allclose(mine[:, :, :6], theirs[:, :, :6], atol=1e-4)
+
+
+def test_in_numpy_a_prefix_may_be_read_at_once_or_in_parts() -> None:
+    llm = small_lm()
+    accelerate_lm(llm, "numpy")
+    x, parts = llm.embed_speech(list(range(9))), llm.init_state(1, 9)
+    for start, end in ((0, 4), (4, 5), (5, 9)):
+        last = llm.step(x[:, start:end], parts)
+    assert torch.allclose(last, llm.step(x, llm.init_state(1, 9)), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -222,16 +247,18 @@ def decoder(vocoder: Vocoder) -> list[nn.Module]:
     return [module for name, module in vocoder.named_modules() if not name.startswith("f0_predictor")]
 
 
-def test_small_networks_stay_as_they_are() -> None:
+@needs["packed"]
+def test_small_networks_are_accelerated_in_their_own_way() -> None:
     networks = small_networks()
-    assert auto(networks) == accelerate(networks) == Recipe()
+    flow = "bfloat16" if is_supported("bfloat16") else "packed"
+    assert auto(networks) == accelerate(networks) == Recipe("numpy", flow, "packed")
 
 
 @needs["packed"]
 def test_large_networks_are_accelerated_also_where_a_kernel_is_no_parameter() -> None:
     frozen = Vocoder(VocoderConfig()).requires_grad_(False).fold()
     networks = SimpleNamespace(llm=small_lm(), flow=small_flow(), hift=frozen)
-    assert auto(networks) == Recipe(vocoder="bfloat16" if is_supported("bfloat16") else "packed")
+    assert auto(networks).vocoder == ("bfloat16" if is_supported("bfloat16") else "packed")
 
 
 @needs["packed"]

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from itertools import islice
 from random import Random
 from time import monotonic
 from typing import Any, cast
@@ -55,11 +56,20 @@ class Chaos:
                 return work(*arguments, **named)
             self.arm(self._every_s)
             self.failures[stage] = self.failures.get(stage, 0) + 1
+            failure = InjectedError(f"{stage} was told to fail")
             if self.chance.random() < 0.5:
-                work(*arguments, **named)
-            raise InjectedError(f"{stage} was told to fail")
+                done = work(*arguments, **named)
+                if isinstance(done, Iterator):
+                    return _broken(done, failure)
+            raise failure
 
         return shaky
+
+
+def _broken(results: Iterator[Any], failure: InjectedError) -> Iterator[Any]:
+    """The first of what a stage hands out bit by bit, then the failure."""
+    yield from islice(results, 1)
+    raise failure
 
 
 class Unreliable:

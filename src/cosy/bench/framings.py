@@ -12,6 +12,7 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlencode, urlsplit
@@ -22,9 +23,14 @@ from cosy.errors import EngineError
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
+Message = dict[str, Any]
+
 VOICE = "alex"  # a name that every server fills or gives its default voice
 RATE_HZ = 24_000
-JSON = "application/json"
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+CRLF = "\r\n"
+WAV_HEAD = 44  # bytes
+STARTED, FINISHED = "started", "finished"
 
 
 @dataclass
@@ -65,15 +71,16 @@ class HttpCall:
 
     path: str
     body: Callable[[str], bytes]
-    audio_of: Callable[[bytes], int]  # body -> bytes of audio
+    audio_of: Callable[[bytes], int]  # body so far -> bytes of audio
     media_type: str = JSON
+    header: str = ""  # one more
 
 
 def http(call: HttpCall) -> Callable[[str], Awaitable[Connection]]:
     async def connect(url: str) -> Connection:
         address = urlsplit(url)
-        make = lambda: _HttpConnection(call, address.netloc)  # noqa: E731
-        _, connection = await asyncio.get_running_loop().create_connection(make, address.hostname, address.port)
+        make, host, port = partial(_HttpConnection, call, address.netloc), address.hostname or "", address.port or 80
+        _, connection = await asyncio.get_running_loop().create_connection(make, host, port)
         return connection
 
     return connect
@@ -95,17 +102,17 @@ class _HttpConnection(asyncio.Protocol):
         body = self._call.body(text)
         head = (
             f"POST {self._call.path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: {self._call.media_type}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            f"Content-Length: {len(body)}\r\n{self._call.header and self._call.header + CRLF}\r\n"
         )
         if self._lost is not None:
             raise self._lost
         self._parser = self._parser_type(self)
-        self._body: list[bytes] = []
+        self._body = b""
         self._done = asyncio.get_running_loop().create_future()
         self._answer = Answer(perf_counter())
         self._transport.write(head.encode() + body)
         await self._done
-        return self._finished(b"".join(self._body))
+        return self._finished(self._body)
 
     async def close(self) -> None:
         self._transport.abort()
@@ -134,8 +141,9 @@ class _HttpConnection(asyncio.Protocol):
             self._answer.request_id = value.decode()
 
     def on_body(self, data: bytes) -> None:
-        self._answer.first_audio_s = self._answer.first_audio_s or self._now_s
-        self._body.append(data)
+        self._body += data
+        if not self._answer.first_audio_s and self._call.audio_of(self._body):
+            self._answer.first_audio_s = self._now_s
 
     def on_message_complete(self) -> None:
         self._answer.ended_s = self._now_s
@@ -146,11 +154,11 @@ class _HttpConnection(asyncio.Protocol):
 
 @dataclass(frozen=True)
 class Dialogue:
-    """What differs between the two duplex WebSocket protocols."""
+    """What is said over a WebSocket."""
 
     path: str
-    start: dict[str, Any]  # payload of run-task
-    read: Callable[[Answer, str | bytes], dict[str, Any]]  # notes a message, returns its header
+    messages: Callable[[str], tuple[Message, list[Message]]]  # text -> the first one, and those once that is answered
+    read: Callable[[Answer, str | bytes], str]  # notes what came; STARTED, FINISHED or nothing
 
 
 def websocket(dialogue: Dialogue) -> Callable[[str], Awaitable[Connection]]:
@@ -168,56 +176,85 @@ async def open_socket(url: str, compression: str | None = None) -> ClientConnect
 
 
 class _Socket:
-    """Sends run-task, waits until the task has started as the protocols want it, then all the text."""
+    """Starts, waits until that is answered, as the protocols want it, then sends all the text."""
 
     def __init__(self, connection: ClientConnection, dialogue: Dialogue) -> None:
         self._connection, self._dialogue = connection, dialogue
 
     async def speak(self, text: str) -> Answer:
-        task = uuid.uuid4().hex
+        start, rest = self._dialogue.messages(text)
         answer = Answer(perf_counter())
-        await self._send("run-task", task, self._dialogue.start)
+        await self._connection.send(json.dumps(start))
         while not answer.ended_s:
             message = await self._connection.recv()
             now_s = perf_counter()
             answer.first_byte_s = answer.first_byte_s or now_s
             before = answer.audio_bytes
-            header = self._dialogue.read(answer, message)
+            event = self._dialogue.read(answer, message)
             if answer.audio_bytes > before == 0:
                 answer.first_audio_s = now_s
-            match header.get("event"):
-                case "task-started":
-                    await self._send("continue-task", task, {"input": {"text": text}})
-                    await self._send("finish-task", task, {"input": {}})
-                case "task-finished":
-                    answer.ended_s = now_s
-                case "task-failed":
-                    raise EngineError(f"{header.get('error_code')}: {header.get('error_message')}")
+            if event == STARTED:
+                for each in rest:
+                    await self._connection.send(json.dumps(each))
+            elif event == FINISHED:
+                answer.ended_s = now_s
         return answer
 
     async def close(self) -> None:
         await self._connection.close()
 
-    async def _send(self, action: str, task: str, payload: dict[str, Any]) -> None:
-        header = {"action": action, "task_id": task, "streaming": "duplex"}
-        await self._connection.send(json.dumps({"header": header, "payload": payload}))
+
+def _tasks(start: Message) -> Callable[[str], tuple[Message, list[Message]]]:
+    """Messages of the two duplex protocols; `start` is the payload of run-task."""
+
+    def messages(text: str) -> tuple[Message, list[Message]]:
+        task = uuid.uuid4().hex
+
+        def message(action: str, payload: Message) -> Message:
+            return {"header": {"action": action, "task_id": task, "streaming": "duplex"}, "payload": payload}
+
+        rest = [message("continue-task", {"input": {"text": text}}), message("finish-task", {"input": {}})]
+        return message("run-task", start), rest
+
+    return messages
 
 
-def _read_pai(answer: Answer, message: str | bytes) -> dict[str, Any]:
+def _own(text: str) -> tuple[Message, list[Message]]:
+    return {"type": "start", "voice": VOICE, "seed": 1}, [{"type": "text", "text": text}, {"type": "end"}]
+
+
+def _read_pai(answer: Answer, message: str | bytes) -> str:
     envelope = json.loads(message)
     if audio := envelope["payload"].get("output", {}).get("audio"):
         answer.audio_bytes += len(base64.b64decode(audio["data"]))
         answer.request_id = audio["id"].removeprefix("audio_")
-    return cast(dict[str, Any], envelope["header"])
+    return _event_of(envelope["header"])
 
 
-def _read_dashscope(answer: Answer, message: str | bytes) -> dict[str, Any]:
+def _read_dashscope(answer: Answer, message: str | bytes) -> str:
     if isinstance(message, bytes):
         answer.audio_bytes += len(message)
-        return {}
-    header = cast(dict[str, Any], json.loads(message)["header"])
+        return ""
+    header = json.loads(message)["header"]
     answer.request_id = header["attributes"].get("request_uuid", answer.request_id)
-    return header
+    return _event_of(header)
+
+
+def _event_of(header: Message) -> str:
+    if header["event"] == "task-failed":
+        raise EngineError(f"{header.get('error_code')}: {header.get('error_message')}")
+    return {"task-started": STARTED, "task-finished": FINISHED}.get(header["event"], "")
+
+
+def _read_own(answer: Answer, message: str | bytes) -> str:
+    if isinstance(message, bytes):
+        answer.audio_bytes += len(message)
+        return ""
+    event = json.loads(message)
+    if event["type"] == "error":
+        raise EngineError(f"{event['code']}: {event['message']}")
+    answer.request_id = event.get("request_id", answer.request_id)
+    return {"started": STARTED, "done": FINISHED}.get(event["type"], "")
 
 
 def _openai(text: str, **more: Any) -> bytes:
@@ -229,9 +266,39 @@ def _pai(text: str, stream: bool) -> bytes:
     return json.dumps({"model": "CosyVoice2-0.5B", "stream": stream, "input": {**PAI_OPTIONS, "text": text}}).encode()
 
 
-def _events(body: bytes, key: Callable[[dict[str, Any]], str]) -> int:
-    found = (json.loads(block.removeprefix(b"data: ")) for block in body.split(b"\n\n") if block)
-    return sum(len(base64.b64decode(key(each))) for each in found)
+def _dashscope(text: str) -> bytes:
+    spoken = {"text": text, "voice": VOICE, "format": "pcm", "sample_rate": RATE_HZ, "seed": 1}
+    return json.dumps({"model": "cosyvoice-v2", "input": spoken}).encode()
+
+
+def _form(**fields: Any) -> bytes:
+    return urlencode({"seed": 1, **fields}).encode()
+
+
+def _events(key: Callable[[Message], str]) -> Callable[[bytes], int]:
+    """Finds audio in all events that are complete."""
+
+    def audio(body: bytes) -> int:
+        lines = body.rpartition(b"\n\n")[0].split(b"\n")
+        found = (json.loads(line.removeprefix(b"data:")) for line in lines if line.startswith(b"data:"))
+        return sum(len(base64.b64decode(key(each))) for each in found)
+
+    return audio
+
+
+def _whole(body: bytes) -> int:
+    try:
+        return len(base64.b64decode(json.loads(body)["output"]["audio"]["data"]))
+    except ValueError:  # not all of it yet
+        return 0
+
+
+def _wav(body: bytes) -> int:
+    return max(0, len(body) - WAV_HEAD)
+
+
+def _output(event: Message) -> str:
+    return str(event["output"]["audio"]["data"])
 
 
 PAI_OPTIONS = {
@@ -249,58 +316,29 @@ DASHSCOPE_TASK = {
     "parameters": {"text_type": "PlainText", "voice": VOICE, "format": "pcm", "sample_rate": RATE_HZ, "seed": 1},
     "input": {},
 }
-PAI_SOCKET, DASHSCOPE_SOCKET = "/api-ws/v1/audio/speech", "/api-ws/v1/inference"
+SPEECH, PAI_SPEECH = "/v1/audio/speech", "/api/v1/audio/speech"
+DASHSCOPE_SPEECH = "/api/v1/services/audio/tts/SpeechSynthesizer"
+PAI_SOCKET, DASHSCOPE_SOCKET, OWN_SOCKET = "/api-ws/v1/audio/speech", "/api-ws/v1/inference", "/cosy/v1/speech"
+SOCKETS = (PAI_SOCKET, DASHSCOPE_SOCKET, OWN_SOCKET)
 
+CALLS = {
+    "OpenAI, raw": HttpCall(SPEECH, _openai, len),
+    "OpenAI, WAV": HttpCall(SPEECH, lambda text: _openai(text, response_format="wav"), _wav),
+    "OpenAI, SSE": HttpCall(
+        SPEECH, lambda text: _openai(text, stream_format="sse"), _events(lambda event: event.get("audio", ""))
+    ),
+    "Compute Nest, raw": HttpCall("/inference_sft", lambda text: _form(tts_text=text, spk_id=VOICE), len, FORM),
+    "/synthesize, raw": HttpCall("/synthesize", lambda text: _form(text=text), len, FORM),
+    "PAI-EAS, SSE": HttpCall(PAI_SPEECH, lambda text: _pai(text, stream=True), _events(_output)),
+    "DashScope, SSE": HttpCall(DASHSCOPE_SPEECH, _dashscope, _events(_output), header="X-DashScope-SSE: enable"),
+}
+DIALOGUES = {
+    "PAI-EAS, socket": Dialogue(PAI_SOCKET, _tasks({"parameters": PAI_OPTIONS, "input": {}}), _read_pai),
+    "DashScope, socket": Dialogue(DASHSCOPE_SOCKET, _tasks(DASHSCOPE_TASK), _read_dashscope),
+    "Cosy, socket": Dialogue(OWN_SOCKET, _own, _read_own),
+}
 FRAMINGS = (
-    Framing("OpenAI, raw", http(HttpCall("/v1/audio/speech", _openai, len))),
-    Framing(
-        "Compute Nest, raw",
-        http(
-            HttpCall(
-                "/inference_sft",
-                lambda text: urlencode({"tts_text": text, "spk_id": VOICE, "seed": 1}).encode(),
-                len,
-                "application/x-www-form-urlencoded",
-            )
-        ),
-    ),
-    Framing(
-        "OpenAI, SSE",
-        http(
-            HttpCall(
-                "/v1/audio/speech",
-                lambda text: _openai(text, stream_format="sse"),
-                lambda body: _events(body, lambda event: event.get("audio", "")),
-            )
-        ),
-    ),
-    Framing(
-        "PAI-EAS, SSE",
-        http(
-            HttpCall(
-                "/api/v1/audio/speech",
-                lambda text: _pai(text, stream=True),
-                lambda body: _events(body, lambda event: event["output"]["audio"]["data"]),
-            )
-        ),
-    ),
-    Framing(
-        "PAI-EAS, JSON",
-        http(
-            HttpCall(
-                "/api/v1/audio/speech",
-                lambda text: _pai(text, stream=False),
-                lambda body: len(base64.b64decode(json.loads(body)["output"]["audio"]["data"])),
-            )
-        ),
-        whole=True,
-    ),
-    Framing(
-        "PAI-EAS, socket",
-        websocket(Dialogue(PAI_SOCKET, {"parameters": PAI_OPTIONS, "input": {}}, _read_pai)),
-    ),
-    Framing(
-        "DashScope, socket",
-        websocket(Dialogue(DASHSCOPE_SOCKET, DASHSCOPE_TASK, _read_dashscope)),
-    ),
+    *(Framing(name, http(call)) for name, call in CALLS.items()),
+    *(Framing(name, websocket(dialogue)) for name, dialogue in DIALOGUES.items()),
+    Framing("PAI-EAS, JSON", http(HttpCall(PAI_SPEECH, lambda text: _pai(text, stream=False), _whole)), whole=True),
 )

@@ -64,8 +64,9 @@ class Report:
 
     def _title(self) -> str:
         machine = self.hardware
+        threads = self.settings.get("threads", machine["threads"])
         place = machine["cpu"] if self.settings.get("device", "cpu") == "cpu" else machine["gpu"]
-        return f"{self.bench}: {self.settings.get('model', '')} on {place}, {machine['threads']} threads"
+        return f"{self.bench}: {self.settings.get('model', '')} on {place}, threads: {threads}"
 
 
 def _columns(results: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

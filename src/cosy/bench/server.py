@@ -17,18 +17,19 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from cosy.bench.figures import distribution
-from cosy.bench.framings import DASHSCOPE_SOCKET, FRAMINGS, PAI_SOCKET, Answer, Connection, Framing, open_socket
+from cosy.bench.framings import FRAMINGS, SOCKETS, Answer, Connection, Framing, open_socket
 from cosy.bench.report import Report
 from cosy.errors import CosyError, EngineError
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from websockets.asyncio.client import ClientConnection
 
 TEXT = "Good morning. This sentence is what the benchmark says."
 MOST_ADDED_S = 0.003  # to the first audio, in the middle of the requests
 MOST_SOCKETS_BYTES = 50e6  # of all idle sockets together
 WARM_UP = 5  # requests of each framing that are not counted
-SETTLING_S = 1.0  # before memory is read
+SETTLING_S = 0.5  # before memory is read
 PATIENCE_S = 10.0  # for the last timings that the server tells
 SHARES = (5, 50, 95)
 
@@ -84,7 +85,7 @@ class Heard:
 async def measure(server: Measured, load: Load, settings: Mapping[str, Any]) -> Report:
     """All framings one after the other, then idle sockets.  Raises EngineError if the server does not tell its part."""
     heard = {framing.name: await _loaded(framing, server, load) for framing in FRAMINGS}
-    sockets = {path: await idle_sockets(server, path, load.sockets) for path in (PAI_SOCKET, DASHSCOPE_SOCKET)}
+    sockets = await idle_sockets(server, load.sockets)
     await _all_told(server, (answer.request_id for each in heard.values() for answer in each.answers))
     results = [figures(framing, heard[framing.name], server.timings) for framing in FRAMINGS]
     told = {
@@ -167,21 +168,31 @@ def _first_audio_s(answer: Answer, framing: Framing) -> float:
     return (answer.ended_s if framing.whole else answer.first_audio_s) - answer.asked_s
 
 
-async def idle_sockets(server: Measured, path: str, count: int) -> int:
-    """Bytes by which the server's memory grew while so many clients held a socket and said nothing."""
-    await _growth(server, path, min(count, 5))  # code that is loaded at first use is none of theirs
-    return await _growth(server, path, count)
+async def idle_sockets(server: Measured, count: int) -> dict[str, int]:
+    """Bytes by which the server's memory grew while so many clients held a socket and said nothing, by path.
 
-
-async def _growth(server: Measured, path: str, count: int) -> int:
-    await asyncio.sleep(SETTLING_S)
-    before = server.resident_bytes()
-    sockets = await asyncio.gather(*(open_socket(server.url + path, "deflate") for _ in range(count)))
+    All are held to the end: memory that others gave back would not show as growth.
+    """
+    grown: dict[str, int] = {}
+    held: list[ClientConnection] = []
     try:
-        await asyncio.sleep(SETTLING_S)
-        return server.resident_bytes() - before
+        for path in SOCKETS:
+            held += await _open(server, path, min(count, 5))  # code that is loaded at first use is none of theirs
+            before = await _settled_bytes(server)
+            held += await _open(server, path, count)
+            grown[path] = await _settled_bytes(server) - before
     finally:
-        await asyncio.gather(*(socket.close() for socket in sockets))
+        await asyncio.gather(*(socket.close() for socket in held))
+    return grown
+
+
+async def _open(server: Measured, path: str, count: int) -> list[ClientConnection]:
+    return await asyncio.gather(*(open_socket(server.url + path, "deflate") for _ in range(count)))
+
+
+async def _settled_bytes(server: Measured) -> int:
+    await asyncio.sleep(SETTLING_S)
+    return server.resident_bytes()
 
 
 def _notes(heard: Mapping[str, Heard], told: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from cosy.bench.chaos import Chaos, InjectedError, Manner, make_unreliable, some
 from cosy.bench.listen import running
 from cosy.bench.memory import Growth, MemoryWatch
 from cosy.bench.report import Report
-from cosy.bench.subject import Subject, memory_name
+from cosy.bench.subject import Subject, engine_settings
 from cosy.errors import AbortedError, OverloadedError
 from cosy.types import Samples, SpeechRequest
 
@@ -284,7 +284,7 @@ async def judged(subject: Subject, engine: AsyncEngine, terms: Terms, chaos: Cha
             await test.endure(watch)
         left = await test.returned(before)
     growth = watch.growth(terms.warm_up)
-    settings = {**subject.described(), "memory": memory_name(engine), **vars(terms), "arrivals_hz": test.rate_hz}
+    settings = {**subject.described(), **engine_settings(engine), **vars(terms), "arrivals_hz": test.rate_hz}
     failures = [*test.violations(growth), *left]
     return Report("soak", settings, [_result(test, watch, growth, failures)], _notes(test, growth), failures)
 

@@ -15,7 +15,7 @@ from cosy.bench.figures import Hearing, cautions, ratios, summary
 from cosy.bench.listen import Round, closed_loop, listen, open_loop, running
 from cosy.bench.reference import Official, official
 from cosy.bench.report import Report
-from cosy.bench.subject import Subject, memory_name
+from cosy.bench.subject import Subject, engine_settings
 from cosy.engine.async_engine import AsyncEngine
 from cosy.engine.scheduler import Limits
 from cosy.errors import EngineError, OverloadedError, ParameterError
@@ -45,7 +45,7 @@ async def latency(subject: Subject, runs: int, reference: bool = False) -> Repor
     notes = cautions(ours)
     if plain is not None:
         result |= _against(ours, theirs, notes)
-    settings = {**subject.described(), "memory": memory_name(engine), "loop": "closed", "runs": runs}
+    settings = {**subject.described(), **engine_settings(engine), "loop": "closed", "runs": runs}
     return Report("latency", settings, [result], notes, _failures([result]))
 
 
@@ -63,10 +63,10 @@ async def throughput(
     if arrivals_hz is not None and not arrivals_hz > 0:
         raise ParameterError(f"arrivals must come at a rate above 0 a second, got {arrivals_hz}")
     plain = official(subject) if reference else None
-    results, notes, memory = [], [], ""
+    results, notes, settings = [], [], subject.described()
     for count in streams:
         engine = subject.engine(count, None if arrivals_hz is None else Limits(streams=count))
-        memory = memory_name(engine)
+        settings |= engine_settings(engine)
         async with running(engine):
             await _warm_up(subject, engine, count if arrivals_hz is None else 1)
             heard = await _round(subject, engine, count, runs, arrivals_hz)
@@ -75,13 +75,7 @@ async def throughput(
             result |= _beside(plain, result, heard.hearings)
         results.append(result)
         notes += [f"{count} streams: {note}" for note in of_these]
-    settings = {
-        **subject.described(),
-        "memory": memory,
-        "loop": "closed" if arrivals_hz is None else "open",
-        "arrivals_hz": arrivals_hz,
-        "runs": runs,
-    }
+    settings |= {"loop": "closed" if arrivals_hz is None else "open", "arrivals_hz": arrivals_hz, "runs": runs}
     return Report("throughput", settings, results, notes, _failures(results))
 
 

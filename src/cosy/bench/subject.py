@@ -118,7 +118,7 @@ class Subject:
         engine = build_engine(
             self.model,
             Voices([self.voice]),
-            EngineOptions(limits=limits, alarms=alarms, **options),
+            EngineOptions(limits=limits, alarms=alarms, threads=self.choice.threads, **options),
             frontend=self.frontend,
             memory=self._memory(),
             memory_bytes=round(self.choice.memory_gib * 2**30),
@@ -182,11 +182,12 @@ def plain_model(subject: Subject) -> LoadedModel:
     return open_subject(replace(subject.choice, dtype="float32", recipe="float32")).model
 
 
-def memory_name(engine: AsyncEngine) -> str:
-    """What the flow keeps of its past, in words."""
+def engine_settings(engine: AsyncEngine) -> dict[str, Any]:
+    """What the flow keeps of its past, in words, and the threads that torch uses for a job."""
     memory = engine.core.rendering.acoustics.flow.memory
     dtype = "as computed" if memory.dtype is None else str(memory.dtype).removeprefix("torch.")
-    return f"{type(memory).__name__} {dtype}"
+    threads = engine.core.options.threads or torch.get_num_threads()
+    return {"memory": f"{type(memory).__name__} {dtype}", "threads": threads}
 
 
 def english(characters: int) -> str:
@@ -207,7 +208,7 @@ def _random(choice: Choice) -> Subject:
 
 
 def _loaded(choice: Choice) -> Subject:
-    cosy = Cosy.load(choice.model, choice.device, choice.dtype)
+    cosy = Cosy.load(choice.model, choice.device, choice.dtype, recipe="float32")
     return Subject(choice, cosy.model, cosy.synthesizer.frontend, cosy.voices.load(choice.voice))
 
 

@@ -26,6 +26,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from cosy.cli.bench import bench_app
 from cosy.cli.doctor import doctor
 from cosy.cli.evaluate import eval_app
 from cosy.cli.keys import keys_app, usage
@@ -81,6 +82,7 @@ app.add_typer(voice_app, name="voice")
 app.add_typer(model_app, name="model")
 app.command("text")(text_command)
 app.add_typer(eval_app, name="eval")
+app.add_typer(bench_app, name="bench")
 app.command()(serve)
 app.add_typer(keys_app, name="keys")
 app.command()(usage)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cosy.cli.bench_server import server
 from cosy.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cosy.bench.subject import Subject
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed and steadiness on this machine.")
+bench_app.command()(server)
 
 Model = Annotated[Path | None, typer.Option(help="Model directory; by default COSY_MODEL, else the bundled one.")]
 RandomWeights = Annotated[

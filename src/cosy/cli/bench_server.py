@@ -68,9 +68,10 @@ async def _run(engine: EngineKind, model: Path | None, device: str, load: Load) 
     from cosy.server.settings import Settings
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(port=0, data_dir=Path(folder), model=str(model or ""), device=device)
+        chosen = {"model": str(model or ""), "device": device}
+        settings = Settings.model_validate({**chosen, "port": 0, "data_dir": folder})
         async with _started(engine, load, settings) as measured:
-            return await measure(measured, load, {"engine": engine.value, "model": str(model or ""), "device": device})
+            return await measure(measured, load, {"engine": engine.value, **chosen})
 
 
 @asynccontextmanager

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 def load(model: Path | None = None, *, device: str = "cpu", **options: Any) -> Cosy:
-    """A model that is ready to speak; arguments and errors as in `Cosy.load`."""
+    """A model that is ready to speak, in a process that does nothing else; arguments and errors as in `Cosy.load`."""
     from cosy.api import Cosy
+    from cosy.engine.build import suitable_threads
+    from cosy.nn.threads import set_threads
 
-    return Cosy.load(model, device=device, **options)
+    cosy = Cosy.load(model, device=device, **options)
+    set_threads(suitable_threads(cosy.model))
+    return cosy
 
 
 def open_voices(model: Path | None, folder: Path | None) -> VoiceLibrary:

@@ -17,6 +17,7 @@ from cosy.engine.lm_runner import LMRunner
 from cosy.engine.protocol import VoiceSummary
 from cosy.errors import MissingFileError, ParameterError
 from cosy.models.flow_stream import FullCache, Memory
+from cosy.nn.threads import is_large
 from cosy.text.frontend import TextFrontend
 from cosy.types import InlineVoice
 from cosy.voices.prepare import prepare_voice
@@ -25,6 +26,7 @@ from cosy.voices.voice import Voice, VoiceInfo
 
 if TYPE_CHECKING:
     from cosy.checkpoint.load import LoadedModel
+    from cosy.models.flow import Flow
 
 MEMORY_BYTES = 4 << 30  # for the flow's caches of all streams together
 FEWEST_TOKENS = 500  # that a stream must be able to hold: 20 s, prompt included
@@ -75,6 +77,8 @@ def build_engine(
 
 def build_core(model: LoadedModel, options: EngineOptions, memory: Memory, memory_bytes: int = MEMORY_BYTES) -> Core:
     """The part without an event loop."""
+    if options.threads is None:
+        options = replace(options, threads=suitable_threads(model))
     room = fit(options.limits.streams, bytes_per_token(model, memory), memory_bytes)
     options = replace(options, limits=replace(options.limits, streams=room.rows))
     if not options.alarms.silent:
@@ -98,13 +102,25 @@ def default_memory(model: LoadedModel, options: EngineOptions, memory_bytes: int
 
 def bytes_per_token(model: LoadedModel, memory: Memory) -> float:
     """What a stream of the flow keeps of each token; measured on the device that holds nothing."""
-    from cosy.models.flow import Flow
     from cosy.models.flow_stream import FlowStream
 
     with torch.device("meta"):
-        stream = FlowStream(Flow(model.config.flow), memory)
+        stream = FlowStream(_unfilled(model), memory)
     small, large = (stream.init_state(1, tokens).bytes for tokens in (100, 200))
     return max((large - small) / 100, small / MOST_TOKENS)
+
+
+def suitable_threads(model: LoadedModel) -> int | None:
+    """One for small networks: two cores take longer to share a small job than one to do it.  None: all there are."""
+    return None if is_large(_unfilled(model)) else 1
+
+
+def _unfilled(model: LoadedModel) -> Flow:
+    """A flow of the model's size without numbers."""
+    from cosy.models.flow import Flow
+
+    with torch.device("meta"):
+        return Flow(model.config.flow)
 
 
 def silent_tokens(model: LoadedModel) -> frozenset[int]:

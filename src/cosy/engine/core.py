@@ -29,6 +29,7 @@ from cosy.engine.stats import Stats
 from cosy.engine.stream import Stream, Submission, TextPart
 from cosy.engine.watch import Alarms
 from cosy.errors import AbortedError, CosyError, EngineError, OverloadedError
+from cosy.nn.threads import threads
 from cosy.types import Sampling
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class EngineOptions:
     alarms: Alarms = field(default_factory=Alarms)
     unheard_s: float = 60.0  # of audio kept for a listener that does not read; then its stream rests
     prompt_bytes: int = 1 << 30  # of voices' flow states kept for the next request
+    threads: int | None = None  # cores for a job; None: what suits the networks
 
 
 class Core:
@@ -132,20 +134,24 @@ class Core:
     @torch.inference_mode()
     def _run(self) -> None:
         try:
-            while not self._closing:
-                self._take_messages()
-                self._admit()
-                job = pick(self._streams.values(), self.options.policy, self.costs, monotonic())
-                if job is None:
-                    self._sleep()
-                else:
-                    self._do(job)
+            with threads(self.options.threads):
+                self._work()
             self._end_all(AbortedError("the engine was closed"))
         except BaseException as error:
             log.exception("the engine thread has failed")
             with self._wake:
                 self._death = error
             self._end_all(EngineError(f"the engine has failed: {error!r}; restart it"))
+
+    def _work(self) -> None:
+        while not self._closing:
+            self._take_messages()
+            self._admit()
+            job = pick(self._streams.values(), self.options.policy, self.costs, monotonic())
+            if job is None:
+                self._sleep()
+            else:
+                self._do(job)
 
     def _sleep(self) -> None:
         """Until something arrives, or a request has waited too long."""

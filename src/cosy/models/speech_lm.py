@@ -134,6 +134,8 @@ class SpeechLM(nn.Module):
 
     def _head(self, hidden: Tensor) -> Tensor:
         head = self.llm_decoder
+        if not isinstance(head, nn.Linear):  # see `cosy.nn.precision`
+            return cast(Tensor, head(hidden))
         return nn.functional.linear(hidden.float(), head.weight.float(), head.bias.float())
 
 

@@ -1,12 +1,13 @@
 """Which arithmetic each network runs in on a CPU, and the exchange of its layers for that.
 
 A network is loaded in float32; `accelerate` then replaces the layers that take its time, in place, and lets go of the
-originals.  What goes in and out stays float32.  Four kinds of arithmetic:
+originals.  What goes in and out stays float32.  The kinds of arithmetic:
 
 - `float32`: the layers as they are;
 - `packed`: still float32, but the weights lie as the kernels want them; the result differs by rounding;
 - `bfloat16`: factors of 8 significant bits, sums of 24: matrix products, convolutions and the flow's attention;
-- `int8`: the language model's products in integers, one scale per output and per row (`Int8Linear`).
+- `int8`: the language model's products in integers, one scale per output and per row (`Int8Linear`);
+- `numpy`: float32 again, but the language model's layers are NumPy's, for small ones (`NumpyLayer`).
 
 What each gains and costs is measured by `python -m cosy.bench.stages`; docs/design/0003-precision.md has the tables.
 """
@@ -14,7 +15,6 @@ What each gains and costs is measured by `python -m cosy.bench.stages`; docs/des
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from itertools import chain
 from typing import Protocol
 
 import torch
@@ -23,6 +23,7 @@ from torch import nn
 from cosy.errors import ParameterError
 from cosy.nn import conformer, estimator
 from cosy.nn.conv import Windowed
+from cosy.nn.numpy_layer import NumpyLayer, NumpyLinear
 from cosy.nn.packed import (
     Int8GatedMLP,
     Int8Linear,
@@ -31,15 +32,15 @@ from cosy.nn.packed import (
     PackedLinear,
     PackedWindows,
 )
+from cosy.nn.threads import is_large
 
 KINDS = {
-    "lm": ("float32", "packed", "bfloat16", "int8"),
+    "lm": ("float32", "packed", "bfloat16", "int8", "numpy"),
     "flow": ("float32", "packed", "bfloat16"),
     "vocoder": ("float32", "packed", "bfloat16"),
 }
 DTYPES = {"packed": torch.float32, "bfloat16": torch.bfloat16}
-LARGE = 8_000_000  # numbers; in smaller networks the calls, not the numbers, take the time
-_PACKED = (PackedLinear, Int8Linear, PackedConv1d, PackedConvTranspose1d)
+_PACKED = (PackedLinear, Int8Linear, PackedConv1d, PackedConvTranspose1d, NumpyLayer)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Networks(Protocol):
 
 def supported(kind: str) -> bool:
     """Whether this machine's CPU has the instructions that make `kind` worth while."""
-    if kind == "float32":
+    if kind in ("float32", "numpy"):
         return True
     if not torch.backends.mkldnn.is_available() or not _has("avx2"):  # type: ignore[no-untyped-call]
         return False
@@ -96,18 +97,16 @@ def _has(instructions: str) -> bool:
 
 
 def auto(networks: Networks) -> Recipe:
-    """The fastest recipe of this machine whose error cannot be heard; float32 for small networks and on a GPU."""
+    """The fastest recipe of this machine whose error cannot be heard; float32 for what is on a GPU."""
 
     def best(network: nn.Module, *kinds: str) -> str:
-        weights = chain(network.parameters(), network.buffers())  # folded kernels may be either
-        large = sum(weight.numel() for weight in weights) > LARGE
         on_cpu = next(network.parameters()).device.type == "cpu"
-        return next(kind for kind in (*kinds, "float32") if supported(kind)) if large and on_cpu else "float32"
+        return next(kind for kind in (*kinds, "float32") if supported(kind)) if on_cpu else "float32"
 
     return Recipe(
-        lm=best(networks.llm, "int8", "bfloat16", "packed"),
+        lm=best(networks.llm, *(("int8", "bfloat16", "packed") if is_large(networks.llm) else ("numpy",))),
         flow=best(networks.flow, "bfloat16", "packed"),
-        vocoder=best(networks.hift, "bfloat16", "packed"),
+        vocoder=best(networks.hift, *(("bfloat16", "packed") if is_large(networks.hift) else ("packed",))),
     )
 
 
@@ -133,15 +132,18 @@ def _check(name: str, kind: str, network: nn.Module) -> None:
     if device != "cpu":
         raise ParameterError(f"{name}: {kind} is for the CPU, the network is on {device}: load it in the type you want")
     if not supported(kind):
-        raise ParameterError(f"{name}: this CPU has no fast {kind} arithmetic; choose float32 or packed")
+        raise ParameterError(f"{name}: this CPU has no fast {kind} arithmetic; choose float32")
     if any(isinstance(module, _PACKED) for module in network.modules()):
         raise ParameterError(f"{name} has been accelerated before: load it again to change its arithmetic")
 
 
 @torch.no_grad()
 def accelerate_lm(llm: nn.Module, kind: str) -> None:
-    """The products of all layers.  The tables and the head stay: the head needs the digits of float32."""
+    """The products of all layers.  The tables stay, and the head, which needs the digits of float32, is float32."""
     if kind == "float32":
+        return
+    if kind == "numpy":
+        _into_numpy(llm)
         return
     for module in list(llm.modules()):
         if kind == "int8" and _is_gated_mlp(getattr(module, "mlp", None)):
@@ -151,6 +153,15 @@ def accelerate_lm(llm: nn.Module, kind: str) -> None:
         for name, child in module.named_children():
             if isinstance(child, nn.Linear) and name.endswith("_proj"):
                 setattr(module, name, Int8Linear(child.weight, child.bias) if kind == "int8" else _linear(child, kind))
+
+
+def _into_numpy(llm: nn.Module) -> None:
+    for module in list(llm.modules()):
+        for name, child in module.named_children():
+            if hasattr(child, "self_attn"):
+                setattr(module, name, NumpyLayer(child))
+            elif isinstance(child, nn.Linear) and name == "llm_decoder":
+                setattr(module, name, NumpyLinear(child))
 
 
 def _is_gated_mlp(module: object) -> bool:

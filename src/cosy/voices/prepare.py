@@ -62,9 +62,9 @@ def prepare_voice(
 ) -> Voice:
     """Make a voice of 3 to 30 s of one speaker; `transcript` says what is spoken, empty if it is not known.
 
-    Shorter recordings are refused, or from `min_s` on accepted with a warning.  Silence at the ends is cut if `trim`, and everything after 30 s.  `normalise` turns the transcript into the
-    text that the language model reads (None: as it is).  Without a transcript the voice can be cloned but not
-    continued (cross-lingual mode).
+    Shorter recordings are refused, or from `min_s` on accepted with a warning.  Silence at the ends is cut if `trim`,
+    and everything after 30 s.  `normalise` turns the transcript into the text that the language model reads (None: as
+    it is).  Without a transcript the voice can be cloned but not continued (cross-lingual mode).
 
     Raises AudioError for a recording that cannot be used, VoiceError for a name that is not allowed.
     """
