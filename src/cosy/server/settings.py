@@ -89,7 +89,7 @@ class Settings(BaseSettings):
 
     # Keys
     api_keys: tuple[str, ...] = ()
-    """Keys that may do everything, beside those of `cosy keys`. In the environment a JSON list."""
+    """Keys for speech and voices (not administration), beside those of `cosy keys`. In the environment a JSON list."""
     open_synthesize: bool = False
     """Let POST /synthesize in without a key: its published client sends none."""
     open_metrics: bool = False
@@ -104,8 +104,8 @@ class Settings(BaseSettings):
     """Answers made at the same time."""
     max_queued: int = Field(64, ge=0)
     """Requests that wait for one of them to end; further ones are refused as overload."""
-    queue_timeout_s: float = Field(10.0, ge=0)
-    """Seconds a request waits before it is refused as overload."""
+    queue_timeout_s: float = Field(8.0, ge=0)
+    """Seconds a request waits before it is refused as overload; several published clients give up after 10."""
     max_body_bytes: int = Field(32 * MIB, ge=1024)
     """Largest request body, a single form field included."""
     max_upload_bytes: int = Field(20 * MIB, ge=1024)
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     default_voice: str = ""
     """Voice of requests that name none, and of well-known names nobody filled; empty: the model's first."""
     voice_fallback: bool = True
-    """Speak well-known names that nobody filled in the default voice; off: refuse them as unknown."""
+    """Speak well-known names that nobody filled in another voice, mostly the default; off: refuse them as unknown."""
     max_voices: int = Field(10_000, ge=1)
     """Uploaded voices kept at most."""
     require_consent: bool = False
@@ -159,6 +159,10 @@ class Settings(BaseSettings):
     """Seconds a WebSocket without a task is kept."""
     result_ttl_s: float = Field(86_400.0, gt=0)
     """Seconds a result file of the DashScope dialect can be fetched."""
+
+    # Browser
+    studio: bool = True
+    """Serve the studio, an app to speak and clone with, to browsers at `/`, and `/voice-cloner.html`."""
 
     # Log
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Packet", "Sentence", "Speech", "audio_response", "sse_response"]
 
 AHEAD = 2  # chunks that wait for a slow client before the engine does
-LABELLED = (FORMATS["flac"], FORMATS["opus"])
 
 
 class Speech(AsyncIterator[Packet]):
@@ -143,7 +143,7 @@ class Speech(AsyncIterator[Packet]):
         if kind is FORMATS["wav"]:
             head = len(wav_header(self.rate_hz, 0))
             return wav_header(self.rate_hz, len(data) - head) + data[head:]
-        if self._context.settings.ai_label and kind in LABELLED:
+        if self._context.settings.ai_label and kind is FORMATS["opus"]:
             return await anyio.to_thread.run_sync(label, data, self._request.format)
         return data
 
@@ -166,6 +166,7 @@ class Speech(AsyncIterator[Packet]):
         await self._close(None)
 
     async def _start(self, current: Visit | None) -> None:
+        self._context.limits.busy += 1
         self._tasks.append(asyncio.create_task(self._make()))
         if current is not None and current.receive is not None:
             self._tasks.append(asyncio.create_task(self._watch(current)))
@@ -226,7 +227,13 @@ class Speech(AsyncIterator[Packet]):
         """Whole files are encoded here, which takes long enough to leave the event loop."""
         if not self._whole:
             return list(self._packer.finish())
-        return await anyio.to_thread.run_sync(lambda: list(self._packer.finish()))
+        return await anyio.to_thread.run_sync(lambda: [self._labelled(each) for each in self._packer.finish()])
+
+    def _labelled(self, packet: Packet) -> Packet:
+        """A FLAC file comes in one packet however it is sent, and so has its AI label here."""
+        if self._context.settings.ai_label and find_format(self._request.format) is FORMATS["flac"]:
+            return replace(packet, data=label(packet.data, "flac"))
+        return packet
 
     async def _close(self, error: BaseException | None) -> None:
         if self._closed:
@@ -238,6 +245,7 @@ class Speech(AsyncIterator[Packet]):
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
+        self._context.limits.busy -= 1
         if isinstance(self._request.text, TextQueue):
             self._request.text.close()  # its writer may be waiting
         if error is None and not (self._finished and not self._ready):

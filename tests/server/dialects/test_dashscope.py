@@ -253,6 +253,18 @@ def test_http_speech_streams_as_events(shared: Served, sdk: Any) -> None:
     assert last.expires_at > 0
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_file_to_fetch_may_say_that_a_machine_speaks(serve: Serve, streaming: bool) -> None:
+    server = serve(ai_label=True)
+    body = {"model": "cosyvoice-v3-flash", "input": {"text": TEXT, "voice": VOICE, "format": "opus"}}
+    headers = {"X-DashScope-SSE": "enable"} if streaming else {}
+    answer = requests.post(server.url + TTS + "/SpeechSynthesizer", json=body, headers=headers, timeout=5).text
+    last = json.loads(answer.strip().split("\n")[-1].removeprefix("data:"))
+    fetched = requests.get(last["output"]["audio"]["url"], timeout=5).content
+    assert b"AI-generated" in fetched
+    assert lasts(fetched, "opus", seconds_of(TEXT))
+
+
 def test_events_are_written_as_the_sdk_reads_them(shared: Served) -> None:
     body = {"model": "cosyvoice-v3-flash", "input": {"text": "你好。", "voice": VOICE}}
     url = shared.url + TTS + "/SpeechSynthesizer"

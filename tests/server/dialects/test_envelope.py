@@ -25,6 +25,12 @@ def test_null_is_absent_and_unknown_fields_are_ignored(envelope: dict[str, objec
     assert parse_instruction(message(**envelope)).input == {}
 
 
+def test_null_is_absent_at_any_depth() -> None:
+    parameters = {"seed": None, "language_hints": [None, "en"], "hot_fix": {"replace": None, "pronunciation": []}}
+    read = parse_instruction(message(payload={"parameters": parameters}))
+    assert read.payload == {"parameters": {"language_hints": ["en"], "hot_fix": {"pronunciation": []}}}
+
+
 @pytest.mark.parametrize("frame", ["", "{", "run-task", '{"a": NaN}', '"\\ud800"', "[" * 100_000])
 def test_what_is_not_json_is_told_apart(frame: str) -> None:
     with pytest.raises(NotJsonError, match="not JSON"):

@@ -237,6 +237,17 @@ def test_a_strange_id_is_not_found(shared: Served, verb: str, id: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "NotFound")
 
 
+def test_an_id_of_another_dialect_may_hold_a_slash(shared: Served) -> None:
+    name, form = "one/two", {"model": "any", "text": "Hello."}
+    files = {"file": ("clip.wav", clip())}
+    upload = requests.post(f"{shared.url}/v1/uploads/audio/voice", data={**form, "customName": name}, files=files)
+    id = upload.json()["uri"]
+    for path in (id, id.replace("/", "%2F")):
+        assert requests.get(f"{shared.url}{REFERENCES}/{path}", timeout=10).json()["id"] == id
+    deleted = requests.delete(f"{shared.url}{REFERENCES}/{id}", timeout=10).json()
+    assert deleted == {"code": "OK", "message": f"reference audio: {id} deleted.", "data": {}}
+
+
 def test_a_preset_cannot_be_deleted(shared: Served) -> None:
     answer = requests.delete(f"{shared.url}{REFERENCES}/alex", timeout=10)
     assert (answer.status_code, answer.json()["code"]) == (400, "InvalidParameter")
@@ -438,7 +449,8 @@ def test_events_come_while_the_rest_is_made(serve: Serve) -> None:
     served = serve(FakeEngine(delay_s=0.03))
     body = {"model": "m", "input": options(text=TEXT * 10)}
     with requests.post(served.url + SPEECH, json=body, stream=True, timeout=10) as response:
-        assert json.loads(next(SSEClient(response).events()).data)["output"]["audio"]["data"]
+        events = SSEClient(response).events()  # dropping it would close the connection
+        assert json.loads(next(events).data)["output"]["audio"]["data"]
         assert served.engine.made < 10
         assert served.engine.running == 1
     until(lambda: at_rest(served))

@@ -89,7 +89,7 @@ def site() -> Iterator[str]:
 def test_every_preset_speaks_by_both_its_names(serve: Serve) -> None:
     server = serve()
     for name in PRESETS:
-        for voice in (f"{MODEL}:{name}", f"RVC-Boss/GPT-SoVITS:{name}", name):
+        for voice in (f"{MODEL}:{name}", f"RVC-Boss/GPT-SoVITS:{name}", f"CosyVoice2-0.5B:{name}", name):
             assert speak(server, voice=voice, response_format="pcm").status_code == 200
     assert {request.voice for request in server.engine.requests} == {"alex"}
 

@@ -143,6 +143,25 @@ def test_a_well_known_name_speaks_in_the_default_voice(make_registry: MakeRegist
     assert resolve(make_registry(presets=[BELLA, ANNA], default_voice="anna"), name) == "anna"
 
 
+@pytest.mark.parametrize(
+    ("name", "voice"),
+    [
+        ("benjamin", "alex"),
+        ("英文男", "alex"),
+        ("Chinese Male", "alex"),
+        ("claire", "anna"),
+        ("Korean Female", "anna"),
+        ("nova", "bella"),
+        ("longxiaochun", "bella"),
+    ],
+)
+def test_a_man_speaks_for_a_man_where_names_tell(make_registry: MakeRegistry, name: str, voice: str) -> None:
+    registry = make_registry(presets=[BELLA, Preset("alex", lambda: b""), ANNA])
+    assert resolve(registry, name) == ("bella" if voice == "anna" else voice)  # the default voice, if it fits
+    men_first = make_registry(presets=[Preset("alex", lambda: b""), ANNA])
+    assert resolve(men_first, name) == ("alex" if voice == "bella" else voice)
+
+
 def test_a_fallback_is_logged_once_per_name(make_registry: MakeRegistry, caplog: pytest.LogCaptureFixture) -> None:
     registry = make_registry(presets=[ANNA])
     with caplog.at_level(logging.WARNING, "cosy.server.store.presets"):

@@ -175,6 +175,8 @@ def test_a_consent_can_be_required(make_registry: MakeRegistry, database: Databa
     registry = make_registry(require_consent=True)
     with pytest.raises(ParameterError, match="consent is required"):
         add(registry, consent=" ")
+    with pytest.raises(ParameterError, match="at most 2000 are kept"):
+        add(registry, consent="Signed. " * 251)
     assert add(registry, consent="Signed by her.").consent == "Signed by her."
     consent = anyio.run(Consents(database, objects).add, ConsentUpload(AUDIO, "Her", "en"))
     assert add(registry, consent=consent.id).consent == consent.id

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from cosy.audio.encode import find_format, wav_header
+from cosy.audio.label import label
 from cosy.errors import OverloadedError
 from cosy.server import ssml
 from cosy.server.auth import SPEECH, Caller, allow
@@ -157,15 +158,17 @@ class Answer:
                 for result in sentences.results(packet):
                     number += 1
                     yield _event(number, "result", 200, self._body(self._running(result), result.characters))
-            file = await self._keep(self._with_lengths(bytes(data), speech.rate_hz))
+            file = await self._keep(await to_thread.run_sync(self._complete, bytes(data), speech.rate_hz))
             yield _event(number + 1, "result", 200, self._body(self._finished(file)))
         except ClientGoneError:
             raise
         except Exception as error:  # whatever it was, the client has to be told in the stream
             yield _event(number + 1, "error", 500, error_body(problem_of(error), self._id))
 
-    def _with_lengths(self, data: bytes, rate_hz: int) -> bytes:
-        """A streamed file as one whose WAV header states its true length."""
+    def _complete(self, data: bytes, rate_hz: int) -> bytes:
+        """A streamed file as a whole one: a WAV header states its true length, Opus may have the AI label."""
+        if self._context.settings.ai_label and self._wanted.container == "opus":
+            return label(data, "opus")
         if self._wanted.container != "wav":
             return data
         head = len(wav_header(rate_hz, 0))

@@ -106,13 +106,6 @@ class Options(Body):
     default_format: ClassVar[str] = "mp3"
     default_rate_hz: ClassVar[int] = 22_050
 
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        return {key: value for key, value in values.items() if value is not None}
-
     text_type: Literal["PlainText"] = "PlainText"
     voice: Text = Field(min_length=1)
     """Id of an enrolled or any other voice, or a well-known name such as longxiaochun."""

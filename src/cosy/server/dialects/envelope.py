@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from cosy.server.dialects.v1_body import without_nulls
 from cosy.server.errors import ApiError, Kind
 
 LONGEST_TASK_ID = 1024  # characters
@@ -45,6 +46,7 @@ def parse_instruction(frame: str) -> Instruction:
         raise NotJsonError(Kind.INVALID, f"the message is not JSON: {str(error)[:120]}") from error
     if not isinstance(envelope, dict):
         raise ApiError(Kind.INVALID, f"the message must be a JSON object, not {type(envelope).__name__}")
+    envelope = without_nulls(envelope)
     header = section(envelope, "header")
     action, task_id = text_field(header, "action"), text_field(header, "task_id")
     if not 0 < len(task_id) <= LONGEST_TASK_ID:

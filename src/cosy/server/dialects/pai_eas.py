@@ -99,7 +99,7 @@ async def list_references(
     return [_object(record) for record in found]
 
 
-@references.get("/{reference_audio_id}")
+@references.get("/{reference_audio_id:path}")
 async def get_reference(reference_audio_id: str, context: Ctx, caller: Keeper) -> dict[str, Any]:
     """One recording."""
     try:
@@ -108,7 +108,7 @@ async def get_reference(reference_audio_id: str, context: Ctx, caller: Keeper) -
         raise no_reference(reference_audio_id) from None
 
 
-@references.delete("/{reference_audio_id}")
+@references.delete("/{reference_audio_id:path}")
 async def delete_reference(reference_audio_id: str, context: Ctx, caller: Keeper) -> dict[str, Any]:
     """Delete an uploaded recording and its voice."""
     try:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cosy.errors import UnknownVoiceError
 from cosy.server.context import Context
@@ -44,13 +44,6 @@ def error_body(problem: Problem, request_id: str) -> dict[str, Any]:
 
 class Options(Body):
     """How to speak: `input` of a REST call, `parameters` of a WebSocket task."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, values: Any) -> Any:
-        return (
-            {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else values
-        )
 
     mode: Literal["fast_replication", "cross_lingual_replication", "natural_language_replication"]
     reference_audio_id: Text = Field(min_length=1)

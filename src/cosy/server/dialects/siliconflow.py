@@ -35,7 +35,7 @@ ACCOUNT_LENGTH, KEY_LENGTH = 25, 20
 ALPHABET = string.ascii_lowercase + string.digits
 
 
-def traced(response: Response) -> None:
+async def traced(response: Response) -> None:
     """Give the answer the id under which the provider's tools look for it."""
     response.headers[TRACE_HEADER] = trace_id()
 

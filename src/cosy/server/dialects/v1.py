@@ -277,7 +277,7 @@ async def find_voice(body: SpeechBody, provider: Provider, context: Context) -> 
 def without_model(voice: str) -> str:
     """`FunAudioLLM/CosyVoice2-0.5B:alex` names a preset of any model; `speech:...` and other ids stay whole."""
     model, _, name = voice.partition(":")
-    return name.strip() if "/" in model else voice
+    return name.strip() if "/" in model or model in MODELS else voice
 
 
 async def _inline(reference: Reference, context: Context) -> InlineVoice:

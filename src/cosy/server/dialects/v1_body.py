@@ -48,13 +48,18 @@ async def read_object(request: Request) -> dict[str, Any]:
         raise ApiError(Kind.INVALID, f"the body is not JSON in UTF-8: {error}") from error
     if not isinstance(found, dict):
         raise ApiError(Kind.INVALID, f"the body must be a JSON object, not {type(found).__name__}")
-    return {key: _without_nulls(inner) for key, inner in found.items() if inner is not None}
+    return without_nulls(found)
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object without its nulls, which count as absent, at any depth."""
+    return {key: _cleaned(inner) for key, inner in found.items() if inner is not None}
+
+
+def _cleaned(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value if inner is not None] if isinstance(value, list) else value
+        return without_nulls(value)
+    return [_cleaned(inner) for inner in value if inner is not None] if isinstance(value, list) else value
 
 
 def parse(model: type[BodyT], raw: Mapping[str, Any]) -> BodyT:

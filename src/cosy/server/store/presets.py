@@ -2,7 +2,7 @@
 
 In the folder, `name.wav` (or mp3, flac ...) is a voice, `name.txt` beside it the transcript, and `aliases.json` maps
 further names to voices.  Names that clients of other services are used to are slots: those nobody filled speak in
-the default voice.
+the default voice, or where the name says man or woman, in a voice whose name does so too.
 """
 
 from __future__ import annotations
@@ -31,26 +31,22 @@ SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".webm")
 EPOCH = datetime.fromtimestamp(0, timezone.utc)  # of presets that came without a date
 LOGGED = 1000  # names, at most: some are the client's choice
 
-WELL_KNOWN = {
-    name.casefold()
-    for names in (
-        "alex benjamin charles david anna bella claire diana",  # SiliconFlow
-        "alloy ash ballad coral echo fable onyx nova sage shimmer verse marin cedar",  # OpenAI
-        "中文女 中文男 日语男 粤语女 英文女 英文男 韩语女",  # CosyVoice SFT
-    )
-    for name in names.split()
-} | {
-    f"{language} {sex}".casefold()
-    for language, sex in (
-        ("Chinese", "Female"),
-        ("Chinese", "Male"),
-        ("Japanese", "Male"),
-        ("Cantonese", "Female"),
-        ("English", "Female"),
-        ("English", "Male"),
-        ("Korean", "Female"),
-    )
-}
+WOMEN = frozenset(
+    [
+        *"anna bella claire diana".split(),  # SiliconFlow
+        *"中文女 粤语女 英文女 韩语女".split(),  # CosyVoice SFT, then in the words of Compute Nest
+        *(f"{language} female" for language in "chinese cantonese english korean".split()),
+    ]
+)
+MEN = frozenset(
+    [
+        *"alex benjamin charles david".split(),
+        *"中文男 日语男 英文男".split(),
+        *(f"{language} male" for language in "chinese japanese english".split()),
+    ]
+)
+OPENAI = frozenset("alloy ash ballad coral echo fable onyx nova sage shimmer verse marin cedar".split())
+WELL_KNOWN = WOMEN | MEN | OPENAI  # casefolded
 WELL_KNOWN_PATTERN = re.compile(r"(long|loong)[\w.\-]{0,60}", re.IGNORECASE)  # DashScope
 
 
@@ -106,22 +102,27 @@ class Names:
         folded = name.casefold()
         found = self._names.get(folded) or self._aliases.get(folded)
         if found is None and self._fallback and self.default and is_well_known(name):
-            self._log_once(folded)
-            return self.default
+            found = self._stand_in(folded)
+            self._log_once(folded, found)
         return found
 
     def reserved(self, name: str) -> bool:
         """Whether no upload may have this id."""
         return name.casefold() in self._names | self._aliases or is_well_known(name)
 
-    def _log_once(self, name: str) -> None:
+    def _stand_in(self, name: str) -> str:
+        """The default voice, but for a name that tells a man from a woman one that does so likewise, if there is."""
+        alike = next((names for names in (WOMEN, MEN) if name in names), frozenset[str]())
+        fitting = [voice for folded, voice in self._names.items() if folded in alike]
+        return self.default if self.default in fitting or not fitting else fitting[0]
+
+    def _log_once(self, name: str, voice: str) -> None:
         if name not in self._logged and len(self._logged) < LOGGED:
             self._logged.add(name)
             logger.warning(
-                "no voice is named %r: speaking with the default voice %r; a recording of that name in the folder of "
-                "presets fills it",
+                "no voice is named %r: speaking with %r; a recording of that name in the folder of presets fills it",
                 name,
-                self.default,
+                voice,
             )
 
 

@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 KIND = "voices"  # of the objects
 UPLOADS = 2  # prepared at once
+MAX_CONSENT = 2_000  # characters
 
 
 class VoiceRegistry:
@@ -243,6 +244,8 @@ class VoiceRegistry:
 
     def _consent(self, consent: str) -> str:
         note = clean_text(consent)
+        if len(note) > MAX_CONSENT:
+            raise ParameterError(f"the note of consent has {len(note)} characters, at most {MAX_CONSENT} are kept")
         if self._require_consent and not note:
             raise ParameterError(
                 "consent is required: send a note of who allowed to clone this voice, or the id of a recorded consent"
