@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from threadpoolctl import threadpool_info
 from torch import nn
@@ -13,17 +14,12 @@ def blas_threads() -> set[int]:
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
 
-def test_both_libraries_keep_to_the_number_for_a_while() -> None:
+@pytest.mark.parametrize("count", [1, 2, None])
+def test_both_libraries_keep_to_their_numbers_for_a_while(count: int | None) -> None:
     before = torch.get_num_threads(), blas_threads()
-    with threads(1):
-        assert (torch.get_num_threads(), blas_threads()) == (1, {1})
+    with threads(count):
+        assert (torch.get_num_threads(), blas_threads()) == (count or before[0], {1})
     assert (torch.get_num_threads(), blas_threads()) == before
-
-
-def test_without_a_number_nothing_changes() -> None:
-    before = torch.get_num_threads(), blas_threads()
-    with threads(None):
-        assert (torch.get_num_threads(), blas_threads()) == before
 
 
 def test_a_network_is_large_by_its_numbers() -> None:

@@ -80,6 +80,16 @@ def test_whole_files_are_labelled_where_there_is_room(format: str, labelled: boo
     in_app(tmp_path, run, ai_label=True)
 
 
+@pytest.mark.parametrize(("format", "labelled"), [("flac", True), ("opus", False)])
+def test_of_what_is_sent_in_parts_only_flac_is_a_whole_file(format: str, labelled: bool, tmp_path: Path) -> None:
+    async def run(context: Context) -> None:
+        async with await opened(context, format=format) as speech:
+            data = b"".join([packet.data async for packet in speech])
+        assert (b"AI-generated" in data) is labelled
+
+    in_app(tmp_path, run, ai_label=True)
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [

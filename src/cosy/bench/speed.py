@@ -7,6 +7,7 @@ for a cached voice, computes what depends on the voice alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from time import process_time
 from typing import Any
@@ -19,8 +20,10 @@ from cosy.bench.subject import Subject, engine_settings
 from cosy.engine.async_engine import AsyncEngine
 from cosy.engine.scheduler import Limits
 from cosy.errors import EngineError, OverloadedError, ParameterError
+from cosy.nn.threads import apart
 
 WARM_UP = 1_000_000  # number of the first request that is not counted
+SHORT_S = 2.0  # of speech, for a warm-up that comes often
 
 
 async def latency(subject: Subject, runs: int, reference: bool = False) -> Report:
@@ -28,25 +31,35 @@ async def latency(subject: Subject, runs: int, reference: bool = False) -> Repor
 
     Raises EngineError if nothing can be heard at all.
     """
-    engine = subject.engine()
-    plain = official(subject) if reference else None
+    plain = apart(lambda: official(subject)) if reference else None
     ours: list[Hearing] = []
     theirs: list[Hearing] = []
-    async with running(engine):
-        await _warm_up(subject, engine, 1)
-        for number in range(runs):
-            cpu_s = process_time()
-            hearing = await listen(engine, subject.request(number))
-            hearing.cpu_s = process_time() - cpu_s
-            ours.append(hearing)
-            if plain is not None and hearing.complete:
-                theirs.append(plain.hear(number, hearing.tokens))
+    settings = subject.described()
+    for numbers in [range(runs)] if plain is None else [range(i, i + 1) for i in range(runs)]:
+        engine = subject.engine()
+        settings |= engine_settings(engine)
+        ours += await _alone(subject, engine, numbers, SHORT_S if reference else None)
+        if plain is not None and ours[-1].complete:  # with no engine beside it, see `apart`
+            theirs.append(apart(partial(plain.hear, numbers[-1], ours[-1].tokens)))
     result = {"streams": 1, **summary(ours, sum(hearing.total_s for hearing in ours))}
     notes = cautions(ours)
     if plain is not None:
         result |= _against(ours, theirs, notes)
-    settings = {**subject.described(), **engine_settings(engine), "loop": "closed", "runs": runs}
+    settings |= {"loop": "closed", "runs": runs}
     return Report("latency", settings, [result], notes, _failures([result]))
+
+
+async def _alone(subject: Subject, engine: AsyncEngine, numbers: range, warm_up_s: float | None) -> list[Hearing]:
+    """The requests of these numbers, one after another; `warm_up_s`: of the speech before, None: as long as theirs."""
+    hearings = []
+    async with running(engine):
+        await _warm_up(subject, engine, 1, warm_up_s)
+        for number in numbers:
+            cpu_s = process_time()
+            hearing = await listen(engine, subject.request(number))
+            hearing.cpu_s = process_time() - cpu_s
+            hearings.append(hearing)
+    return hearings
 
 
 async def throughput(
@@ -62,7 +75,7 @@ async def throughput(
         raise ParameterError(f"numbers of streams must be above 0, got {list(streams)}")
     if arrivals_hz is not None and not arrivals_hz > 0:
         raise ParameterError(f"arrivals must come at a rate above 0 a second, got {arrivals_hz}")
-    plain = official(subject) if reference else None
+    plain = apart(lambda: official(subject)) if reference else None
     results, notes, settings = [], [], subject.described()
     for count in streams:
         engine = subject.engine(count, None if arrivals_hz is None else Limits(streams=count))
@@ -85,8 +98,8 @@ async def _round(subject: Subject, engine: AsyncEngine, streams: int, runs: int,
     return await open_loop(engine, subject.request, arrivals_hz, streams * runs, Random(subject.choice.seed))
 
 
-async def _warm_up(subject: Subject, engine: AsyncEngine, streams: int) -> None:
-    heard = await closed_loop(engine, lambda number: subject.request(WARM_UP + number), streams, 1)
+async def _warm_up(subject: Subject, engine: AsyncEngine, streams: int, seconds: float | None = None) -> None:
+    heard = await closed_loop(engine, lambda number: subject.request(WARM_UP + number, seconds), streams, 1)
     for hearing in heard.hearings:
         if hearing.error is not None:
             raise hearing.error
@@ -114,7 +127,7 @@ def _beside(plain: Official, result: dict[str, Any], hearings: Sequence[Hearing]
     counts = next((hearing.tokens for hearing in hearings if hearing.complete), None)
     if counts is None:
         return {}
-    alone = plain.hear(0, counts)
+    alone = apart(partial(plain.hear, 0, counts))
     theirs = summary([alone], alone.total_s)
     return {"reference": theirs, "ratio": {"audio_s_per_s": result["audio_s_per_s"] / theirs["audio_s_per_s"]}}
 

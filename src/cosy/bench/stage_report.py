@@ -7,14 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from cosy.api import find_model
 from cosy.bench.random_model import random_model
 from cosy.bench.report import Report
 from cosy.bench.stages import STAGES, stages
 from cosy.checkpoint.load import load_model
 from cosy.errors import ParameterError
+from cosy.nn.threads import set_threads
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,7 +49,7 @@ def measured_stages(
         raise ParameterError(f"unknown stages {', '.join(unknown)}; choose from {', '.join(STAGES)}")
     if random_weights and directory:
         raise ParameterError("random weights need no model; leave --model out")
-    torch.set_num_threads(threads)
+    set_threads(threads)
     model = random_model() if random_weights else load_model(find_model(directory), parts=())
     told = {"rows": list(rows), "visible_tokens": visible_tokens, "repeats": repeats}
     found = [asdict(row) for row in stages(model, names, rows=rows, visible_tokens=visible_tokens, repeats=repeats)]

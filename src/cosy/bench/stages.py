@@ -32,6 +32,7 @@ from cosy.models.flow_stream import FlowStream
 from cosy.models.speech_lm import SpeechLM
 from cosy.models.vocoder import Vocoder
 from cosy.nn.precision import KINDS, accelerate_flow, accelerate_lm, accelerate_vocoder, supported
+from cosy.nn.threads import set_threads
 
 STAGES = ("lm", "flow", "vocoder")
 LM_POSITIONS = 200  # before the step; also those of the prefill
@@ -166,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
-    torch.set_num_threads(args.threads)
+    set_threads(args.threads)
     model = random_model() if args.random_weights else load_model(args.model, parts=[])
     given = {"rows": args.rows, "visible_tokens": args.visible_tokens, "repeats": args.repeats}
     print(f"{'stage':<32} {'rows':>4} {'kind':<9} {'ms':>9} {'x faster':>8} {'error':>8}")

@@ -22,6 +22,7 @@ from cosy.engine.watch import Alarms
 from cosy.errors import ParameterError
 from cosy.models.flow_stream import BoundedCache, FullCache, Memory
 from cosy.nn.precision import Recipe, accelerate
+from cosy.nn.threads import apart
 from cosy.streaming_plan import BLOCK
 from cosy.text.frontend import TextFrontend
 from cosy.types import InlineVoice, SpeechRequest
@@ -115,13 +116,15 @@ class Subject:
         alarms = DEAF if self.choice.random_weights else Alarms()
         if self.choice.device != "cpu":  # a GPU makes the audio of all in the time of one
             options.setdefault("policy", Policy(rendering_rows=streams))
-        engine = build_engine(
-            self.model,
-            Voices([self.voice]),
-            EngineOptions(limits=limits, alarms=alarms, threads=self.choice.threads, **options),
-            frontend=self.frontend,
-            memory=self._memory(),
-            memory_bytes=round(self.choice.memory_gib * 2**30),
+        engine = apart(
+            lambda: build_engine(
+                self.model,
+                Voices([self.voice]),
+                EngineOptions(limits=limits, alarms=alarms, threads=self.choice.threads, **options),
+                frontend=self.frontend,
+                memory=self._memory(),
+                memory_bytes=round(self.choice.memory_gib * 2**30),
+            )
         )
         self._check_room(engine, streams)
         return engine
@@ -169,6 +172,10 @@ def open_subject(choice: Choice) -> Subject:
     """Load or make what was chosen.  Raises CheckpointError, ParameterError, VoiceError."""
     if choice.threads is not None:
         torch.set_num_threads(choice.threads)
+    return apart(lambda: _opened(choice))
+
+
+def _opened(choice: Choice) -> Subject:
     subject = _random(choice) if choice.random_weights else _loaded(choice)
     if choice.dtype == "float32":
         subject.recipe = accelerate(subject.model, None if choice.recipe is None else Recipe.of(choice.recipe))

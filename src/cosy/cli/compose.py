@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
@@ -70,6 +71,12 @@ async def composed(settings: Settings) -> AsyncIterator[FastAPI]:
 
 def _load(settings: Settings) -> Cosy:
     """Everything at once: two requests must not find a part half loaded."""
+    from cosy.nn.threads import apart
+
+    return apart(partial(_loaded, settings))
+
+
+def _loaded(settings: Settings) -> Cosy:
     from cosy.api import Cosy
     from cosy.checkpoint.load import LOADABLE
 
@@ -82,10 +89,11 @@ def _load(settings: Settings) -> Cosy:
 @asynccontextmanager
 async def _engine(cosy: Cosy, voices: VoiceRegistry, limits: VoiceLimits) -> AsyncIterator[AsyncEngine]:
     from cosy.engine.build import build_engine
+    from cosy.nn.threads import apart
 
     frontend = cosy.synthesizer.frontend
     source = RegistryVoices(voices, lambda given: _inline_voice(cosy, given, limits))
-    engine = await to_thread.run_sync(lambda: build_engine(cosy.model, source, frontend=frontend))
+    engine = await to_thread.run_sync(apart, partial(build_engine, cosy.model, source, frontend=frontend))
     await engine.start()
     try:
         yield engine

@@ -73,14 +73,16 @@ class Int8Linear(nn.Module):
         self.bias = None if bias is None else bias.detach().float()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.multiply(*quantise(x))
+        integers, step = quantise(x)
+        y = self.sums(integers)
+        return y.mul_(step) if self.bias is None else torch.addcmul(self.bias, y, step)
 
-    def multiply(self, x: Tensor, scale: Tensor) -> Tensor:
-        """The same for an input that is quantised already."""
+    def sums(self, x: Tensor) -> Tensor:
+        """The product with an input (..., K) in whole steps around `ZERO`, uint8, in float32 and in those steps."""
         y: Tensor = _int8_linear(
             x, 1.0, ZERO, self.weight, self.scale, self.zero, None, 1.0, 0, torch.float32, "none", [], ""
         )
-        return y.mul_(scale) if self.bias is None else torch.addcmul(self.bias, y, scale)
+        return y
 
 
 ZERO = 128  # the integer that stands for 0: the kernels want one side unsigned
@@ -90,20 +92,6 @@ def quantise(x: Tensor) -> tuple[Tensor, Tensor]:
     """(..., K) float32 -> the same in whole steps around `ZERO`, uint8, and the size of a step in each row (..., 1)."""
     step = x.abs().amax(-1, keepdim=True).clamp_(min=1e-30).div_(127.0)
     return (x / step).add_(ZERO + 0.5).to(torch.uint8), step  # the conversion cuts, so half a step more rounds
-
-
-class Int8GatedMLP(nn.Module):
-    """W_down (SiLU(W_gate x) * W_up x) in integers; gate and up are one product."""
-
-    def __init__(self, gate: nn.Linear, up: nn.Linear, down: nn.Linear) -> None:
-        super().__init__()
-        self.gate_up = Int8Linear(torch.cat([gate.weight, up.weight]), None)
-        self.down = Int8Linear(down.weight, down.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, -1)
-        y: Tensor = self.down(nn.functional.silu(gate) * up)
-        return y
 
 
 class PackedConv1d(nn.Module):

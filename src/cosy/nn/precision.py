@@ -6,26 +6,26 @@ originals.  What goes in and out stays float32.  The kinds of arithmetic:
 - `float32`: the layers as they are;
 - `packed`: still float32, but the weights lie as the kernels want them; the result differs by rounding;
 - `bfloat16`: factors of 8 significant bits, sums of 24: matrix products, convolutions and the flow's attention;
-- `int8`: the language model's products in integers, one scale per output and per row (`Int8Linear`);
-- `numpy`: float32 again, but the language model's layers are NumPy's, for small ones (`NumpyLayer`).
+- `numpy`: float32 again, but the language model's layers are NumPy's (`NumpyLayer`), for small ones;
+- `int8`: likewise, with products in integers, one scale per output and per row (`Int8Linear`), for large ones.
 
 What each gains and costs is measured by `python -m cosy.bench.stages`; docs/design/0003-precision.md has the tables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cosy.errors import ParameterError
 from cosy.nn import conformer, estimator
 from cosy.nn.conv import Windowed
-from cosy.nn.numpy_layer import NumpyLayer, NumpyLinear
+from cosy.nn.numpy_layer import NumpyLayer, NumpyLinear, Product, Product8, Product32
 from cosy.nn.packed import (
-    Int8GatedMLP,
     Int8Linear,
     PackedConv1d,
     PackedConvTranspose1d,
@@ -40,6 +40,7 @@ KINDS = {
     "vocoder": ("float32", "packed", "bfloat16"),
 }
 DTYPES = {"packed": torch.float32, "bfloat16": torch.bfloat16}
+PRODUCTS: dict[str, Callable[[Tensor], Product]] = {"numpy": Product32, "int8": Product8}
 _PACKED = (PackedLinear, Int8Linear, PackedConv1d, PackedConvTranspose1d, NumpyLayer)
 
 
@@ -142,30 +143,14 @@ def accelerate_lm(llm: nn.Module, kind: str) -> None:
     """The products of all layers.  The tables stay, and the head, which needs the digits of float32, is float32."""
     if kind == "float32":
         return
-    if kind == "numpy":
-        _into_numpy(llm)
-        return
-    for module in list(llm.modules()):
-        if kind == "int8" and _is_gated_mlp(getattr(module, "mlp", None)):
-            mlp = module.mlp
-            module.mlp = Int8GatedMLP(mlp.gate_proj, mlp.up_proj, mlp.down_proj)  # type: ignore[arg-type, union-attr]
     for module in list(llm.modules()):
         for name, child in module.named_children():
-            if isinstance(child, nn.Linear) and name.endswith("_proj"):
-                setattr(module, name, Int8Linear(child.weight, child.bias) if kind == "int8" else _linear(child, kind))
-
-
-def _into_numpy(llm: nn.Module) -> None:
-    for module in list(llm.modules()):
-        for name, child in module.named_children():
-            if hasattr(child, "self_attn"):
-                setattr(module, name, NumpyLayer(child))
-            elif isinstance(child, nn.Linear) and name == "llm_decoder":
+            if kind in PRODUCTS and hasattr(child, "self_attn"):
+                setattr(module, name, NumpyLayer(child, PRODUCTS[kind]))
+            elif kind in PRODUCTS and isinstance(child, nn.Linear) and name == "llm_decoder":
                 setattr(module, name, NumpyLinear(child))
-
-
-def _is_gated_mlp(module: object) -> bool:
-    return all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj"))
+            elif kind in DTYPES and isinstance(child, nn.Linear) and name.endswith("_proj"):
+                setattr(module, name, _linear(child, kind))
 
 
 @torch.no_grad()

@@ -6,13 +6,17 @@ time of one (docs/design/0003-precision.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
+from typing import TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import nn
+
+T = TypeVar("T")
 
 LARGE = 8_000_000  # numbers
 
@@ -24,18 +28,18 @@ def is_large(network: nn.Module) -> bool:
 
 
 def set_threads(count: int | None) -> None:
-    """PyTorch in this thread, and NumPy in all, use so many cores for a call; None: as it is."""
+    """So many cores for a call of PyTorch in this thread, None: as it is; and one for NumPy's, in all threads.
+
+    What NumPy multiplies here is small, and its threads wait for work in a loop that PyTorch's would miss the time of.
+    """
     if count is not None:
         torch.set_num_threads(count)
-        threadpool_limits(count, user_api="blas")
+    threadpool_limits(1, user_api="blas")
 
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """`set_threads`, for a while."""
-    if count is None:
-        yield
-        return
     before = torch.get_num_threads()
     with threadpool_limits(user_api="blas"):
         set_threads(count)
@@ -43,3 +47,14 @@ def threads(count: int | None) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def apart(work: Callable[[], T]) -> T:
+    """Do some work in a thread that ends with it.
+
+    Every thread that computes has workers of its own, which wait for the next call awake; but if there are more of
+    them than cores, OpenMP lets all of them sleep, and a short call takes twice the time.  So a process that has an
+    engine leaves no other thread behind that has computed.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()

@@ -20,11 +20,12 @@ from starlette.middleware.cors import CORSMiddleware
 from cosy.errors import ParameterError
 from cosy.server.boundary import BodyLimit, Boundary
 from cosy.server.context import Context
-from cosy.server.dialects import compute_nest, dashscope, openai, pai_eas, siliconflow, stream_service
+from cosy.server.dialects import compute_nest, dashscope, native, openai, pai_eas, siliconflow, stream_service
 from cosy.server.fetch import Fetcher
 from cosy.server.limits import Limits
 from cosy.server.metrics import Metrics
 from cosy.server.operations import OPERATIONS
+from cosy.server.studio import STUDIO
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from cosy.server.store.voices import VoiceRegistry
 
 EXPOSED_HEADERS = ["x-request-id", "x-sample-rate", "x-siliconcloud-trace-id", "retry-after"]
-METHODS = ["GET", "POST", "DELETE", "OPTIONS"]
+METHODS = ["GET", "POST", "PATCH", "DELETE", "OPTIONS"]
 
 DIALECTS = (
     compute_nest.DIALECT,
@@ -47,6 +48,8 @@ DIALECTS = (
     openai.DIALECT,
     dashscope.DIALECT,
     stream_service.DIALECT,
+    native.DIALECT,
+    STUDIO,
     OPERATIONS,
 )
 """In the order in which they are asked whether a path is theirs; the last takes what is left."""
@@ -85,7 +88,7 @@ def create_app(
         app.include_router(dialect.router)
     app.router.default = _nothing_here
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)
-    app.add_middleware(Boundary, dialect_of=_claimant, metrics=metrics)
+    app.add_middleware(Boundary, dialect_of=_claimant, metrics=metrics, limits=limits)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from cosy.server.dialects import Dialect
+    from cosy.server.limits import Limits
     from cosy.server.metrics import Metrics
 
 UNLOGGED = ("/health", "/ready", "/metrics", "/")  # asked every few seconds by machines
@@ -63,10 +64,11 @@ visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
 class Boundary:
     """ASGI middleware around the whole app."""
 
-    def __init__(self, app: ASGIApp, dialect_of: Callable[[str], Dialect], metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, dialect_of: Callable[[str], Dialect], metrics: Metrics, limits: Limits) -> None:
         self._app = app
         self._dialect_of = dialect_of
         self._metrics = metrics
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -95,7 +97,8 @@ class Boundary:
             if scope["method"] == "OPTIONS":
                 await Response(status_code=204)(scope, receive, started)
                 return
-            await self._app(scope, receive, started)
+            with self._limits.at_work():
+                await self._app(scope, receive, started)
         except GONE:
             pass
         except Exception as error:
@@ -111,7 +114,8 @@ class Boundary:
             nonlocal accepted, closed
             accepted = accepted or message["type"] == "websocket.accept"
             closed = closed or message["type"] == "websocket.close"
-            await send(message)
+            with self._limits.at_work():  # the socket itself may be idle
+                await send(message)
 
         try:
             await self._app(scope, receive, noticed)
@@ -129,8 +133,9 @@ class Boundary:
         """Count and log a failure, unless a Speech has done so."""
         problem = problem_of(error)
         dialect = self._dialect_of(scope["path"])
-        if current.told is None or (error is not current.told and error.__cause__ is not current.told):
-            self._metrics.failed(dialect.name, problem.kind.value)
+        if current.told is not None and current.told in (error, error.__cause__):
+            return problem
+        self._metrics.failed(dialect.name, problem.kind.value)
         if problem.kind is Kind.INTERNAL:
             fields = {"request_id": current.request_id, "dialect": dialect.name}
             logs.logger.error("failure", exc_info=error, extra={"fields": fields})

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,6 +51,7 @@ class Limits:
         self._buckets: dict[str, Bucket] = {}
         self._per_key: Counter[str] = Counter()
         self.active = 0
+        self.busy = 0  # requests, answers and messages that have not been handed to their clients in full
         self.draining = False
         self.running: set[Abortable] = set()
 
@@ -96,6 +98,15 @@ class Limits:
         """Give the place back."""
         self._forget(caller)
         self._pass_on()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Something the end of the server should wait for."""
+        self.busy += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
 
     def drain(self) -> None:
         """Let nobody in any more, those who wait included."""

@@ -21,7 +21,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Cosy</titl
 td,th{{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}}code{{white-space:nowrap}}</style>
 <h1>Cosy: interfaces</h1>
 <p>Described in full by <a href="openapi.json">openapi.json</a>, which any OpenAPI viewer reads. WebSockets are not in
-it: <code>/api-ws/v1/inference</code>, <code>/api-ws/v1/audio/speech</code>.</p>
+it: <code>/api-ws/v1/inference</code>, <code>/api-ws/v1/audio/speech</code>, <code>/cosy/v1/speech</code>.</p>
 <table><tr><th>Method<th>Path<th>What it does</tr>{rows}</table></html>
 """
 

@@ -34,12 +34,24 @@ def bind(settings: Settings) -> socket.socket:
         raise ParameterError(f"host {settings.host!r} is no address of this machine: {error.strerror}") from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _give_up_on_silence(bound, settings.stall_s)
         bound.bind(address)
     except OSError as error:
         bound.close()
         place = f"{settings.host}, port {settings.port}"
         raise ParameterError(f"cannot listen on {place}: {error.strerror}; choose another port") from error
     return bound
+
+
+def _give_up_on_silence(bound: socket.socket, seconds: float) -> None:
+    """Let the system end connections, which have the options of the socket they came by, that are as good as dead.
+
+    Closing one whose client reads nothing waits until all has been read: without this its descriptor and its
+    buffers, some megabytes, would stay as long as that client likes.
+    """
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # other systems than Linux have no such thing
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * seconds))
 
 
 def address_of(bound: socket.socket) -> str:
@@ -77,6 +89,8 @@ class DrainingServer(uvicorn.Server):
         self._limits = limits
         self._drain_s = drain_s
         self._asked_s: float | None = None
+        self._quiet_looks = 0
+        self._cut = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -98,9 +112,16 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _drain(self, asked_s: float) -> None:
+        """Look, ten times a second, whether all is done.
+
+        Nothing may be for two looks in a row: between the last audio and the message that it was the last there is
+        a moment without either.  What is cut off gets until the next look to tell its client.
+        """
         if not self._limits.draining:
             logs.event("draining", active=self._limits.active)
             self._limits.drain()
-        if not self._limits.active or time.monotonic() - asked_s >= self._drain_s:
+        self._quiet_looks = 0 if self._limits.busy else self._quiet_looks + 1
+        self.should_exit = self._cut or self._quiet_looks == 2
+        if time.monotonic() - asked_s >= self._drain_s:
             self._limits.abort_all()
-            self.should_exit = True
+            self._cut = True
