@@ -173,7 +173,7 @@ def test_clients_that_leave_or_stop_to_listen_leave_a_real_engine_as_it_was(
         with open_stream(server.url, LONG), open_stream(server.url, LONG):  # and nobody reads
             assert speak(server.url, "Hello.").status_code == 200
             all_vanish(server.url, count * len(WAYS), 0.4)
-        eventually(lambda: server.held()["busy"] == 0)
+        eventually(lambda: server.held()["busy"] == server.held()["streams"] == 0)
 
     with inside(small_model_dir, tmp_path) as server:
         crowd(3)
