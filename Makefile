@@ -10,17 +10,16 @@ TEXT ?= Hello! This voice comes with the package.
 OUT ?= out.wav
 ARGS ?=
 
-# The shell gets the text through the environment, so that quotes and dollar signs stay what they are.
-export COSY_SAY_TEXT := $(value TEXT)
-
 .DEFAULT_GOAL := help
 .PHONY: help say serve test check format clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
+# The shell gets the text through the environment, so that quotes and dollar signs stay what they are.
+say: export SAY_TEXT := $(value TEXT)
 say: $(VENV)/.stamp-run  ## Speak: make say TEXT="Good morning." OUT=out.wav
-	@$(BIN)/cosy say --out "$(OUT)" -- "$$COSY_SAY_TEXT"
+	@$(BIN)/cosy say --out "$(OUT)" -- "$$SAY_TEXT"
 
 serve: $(VENV)/.stamp-serve  ## Serve every API dialect: make serve ARGS="--port 8000"
 	@$(BIN)/cosy serve $(ARGS)

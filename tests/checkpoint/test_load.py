@@ -366,14 +366,15 @@ def full_size(small_model_dir: Path, tmp_path: Path) -> Iterator[Path]:
 SIZES = {"llm": (295, 505_800_000), "flow": (1121, 112_549_360), "hift": (328, 20_821_295)}  # tensors, numbers
 
 LOAD_AND_MEASURE = """
-import resource, sys
+import sys
 from cosy.checkpoint.load import load_model
 model = load_model(sys.argv[1])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's own peak")
 def test_the_official_size_loads_strictly_and_is_never_in_memory_twice(full_size: Path) -> None:
     for part, (tensors, numbers) in SIZES.items():
         state = load_state(full_size / f"{part}.pt")
@@ -381,5 +382,5 @@ def test_the_official_size_loads_strictly_and_is_never_in_memory_twice(full_size
         distinct = {value.data_ptr(): value.numel() for value in state.values()}
         assert sum(distinct.values()) == pytest.approx(numbers, rel=1e-4)
     command = [sys.executable, "-c", LOAD_AND_MEASURE, str(full_size)]
-    peak_mib = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert peak_mib < 3000, "2440 MiB of weights, mapped, and the interpreter"
+    peak_kib = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert peak_kib < 1200 * 1024, "the interpreter; 2440 MiB of weights stay in their files until they are used"

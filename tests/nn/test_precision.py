@@ -251,8 +251,7 @@ def decoder(vocoder: Vocoder) -> list[nn.Module]:
 @needs["packed"]
 def test_small_networks_are_accelerated_in_their_own_way() -> None:
     networks = small_networks()
-    flow = "bfloat16" if is_supported("bfloat16") else "packed"
-    assert auto(networks) == accelerate(networks) == Recipe("numpy", flow, "packed")
+    assert auto(networks) == accelerate(networks) == Recipe("numpy", "packed", "packed")
 
 
 @needs["packed"]

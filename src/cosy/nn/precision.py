@@ -106,7 +106,7 @@ def auto(networks: Networks) -> Recipe:
 
     return Recipe(
         lm=best(networks.llm, *(("int8", "bfloat16", "packed") if is_large(networks.llm) else ("numpy",))),
-        flow=best(networks.flow, "bfloat16", "packed"),
+        flow=best(networks.flow, *(("bfloat16", "packed") if is_large(networks.flow) else ("packed",))),
         vocoder=best(networks.hift, *(("bfloat16", "packed") if is_large(networks.hift) else ("packed",))),
     )
 
