@@ -177,6 +177,7 @@ class Core:
 
     def _submit(self, submission: Submission) -> None:
         self.stats.add("requests")
+        self._admit()  # whoever came with the same messages and can begin takes no place in the queue
         if self._verdict(submission.request.stream, len(self._waiting)) is Verdict.REFUSE:
             self._refuse(submission, f"all {self.options.limits.streams} streams are busy and the queue is full")
             return
