@@ -67,46 +67,57 @@ def test_a_stream_that_plays_and_is_nearly_dry_goes_before_an_overdue_newcomer()
 
 
 def test_what_the_next_audio_lacks_goes_before_tokens_for_later() -> None:
-    assert work_of(Fake(known=27), POLICY, 0.0) is Work.SPEAK
-    assert work_of(Fake(known=28), POLICY, 0.0) is Work.RENDER
-    assert work_of(Fake(known=28, made=25, dry_s=1.0), POLICY, 0.0) is Work.SPEAK
-    assert work_of(Fake(unread=90), POLICY, 0.0) is Work.READ
+    assert work_of(Fake(known=27), POLICY, COSTS, 0.0) is Work.SPEAK
+    assert work_of(Fake(known=28), POLICY, COSTS, 0.0) is Work.RENDER
+    assert work_of(Fake(known=28, made=25, dry_s=1.0), POLICY, COSTS, 0.0) is Work.SPEAK
+    assert work_of(Fake(unread=90), POLICY, COSTS, 0.0) is Work.READ
 
 
 def test_a_new_voice_is_computed_when_its_tokens_are_there() -> None:
-    assert work_of(Fake(prompt_blocks=4, known=3), POLICY, 0.0) is Work.SPEAK
-    assert work_of(Fake(prompt_blocks=4, known=28), POLICY, 0.0) is Work.PROMPT
-    assert work_of(Fake(prompt_blocks=4, unread=0), POLICY, 0.0) is Work.PROMPT  # while text is awaited, too
+    assert work_of(Fake(prompt_blocks=4, known=3), POLICY, COSTS, 0.0) is Work.SPEAK
+    assert work_of(Fake(prompt_blocks=4, known=28), POLICY, COSTS, 0.0) is Work.PROMPT
+    assert work_of(Fake(prompt_blocks=4, unread=0), POLICY, COSTS, 0.0) is Work.PROMPT  # while text is awaited, too
 
 
 def test_the_end_of_a_segment_is_rendered_whatever_its_length() -> None:
-    assert work_of(Fake(known=5, unread=0, complete=True), POLICY, 0.0) is Work.RENDER
-    assert work_of(Fake(known=0, unread=0, complete=True), POLICY, 0.0) is Work.RENDER
-    assert work_of(Fake(known=5, unread=0), POLICY, 0.0) is None  # it waits for text
+    assert work_of(Fake(known=5, unread=0, complete=True), POLICY, COSTS, 0.0) is Work.RENDER
+    assert work_of(Fake(known=0, unread=0, complete=True), POLICY, COSTS, 0.0) is Work.RENDER
+    assert work_of(Fake(known=5, unread=0), POLICY, COSTS, 0.0) is None  # it waits for text
 
 
 def test_the_language_model_does_not_run_far_ahead() -> None:
     far = Fake(known=400, made=150, ahead=250, dry_s=100.0)
-    assert work_of(far, POLICY, 0.0) is Work.RENDER
-    assert work_of(replace(far, known=160, made=150), POLICY, 0.0) is None
+    assert work_of(far, POLICY, COSTS, 0.0) is Work.RENDER
+    assert work_of(replace(far, known=160, made=150), POLICY, COSTS, 0.0) is None
 
 
 def test_a_listener_that_does_not_read_rests() -> None:
-    assert work_of(Fake(known=100, paused=True), POLICY, 0.0) is None
+    assert work_of(Fake(known=100, paused=True), POLICY, COSTS, 0.0) is None
 
 
 def test_the_first_cut_ends_a_block_with_the_prompt_and_gives_audio() -> None:
-    cuts = {P: next_cut(Fake(prompt_tokens=P), POLICY, 0.0) for P in range(60)}
+    cuts = {P: next_cut(Fake(prompt_tokens=P), POLICY, COSTS, 0.0) for P in range(60)}
     assert all((P + cut) % 25 == 0 and 2 * cut > POLICY.look_ahead_frames for P, cut in cuts.items())
     assert cuts[5] == 20
     assert cuts[20] == 30  # 5 tokens would give no audio yet
     sooner = replace(POLICY, look_ahead_frames=8)
-    assert next_cut(Fake(prompt_tokens=20), sooner, 0.0) == 5
+    assert next_cut(Fake(prompt_tokens=20), sooner, COSTS, 0.0) == 5
 
 
 def test_hops_grow_with_the_time_there_is() -> None:
     assert [hop_tokens(s) for s in (-1.0, 0.5, 2.0, 10.0, math.inf)] == [25, 25, 50, 100, 100]
-    assert next_cut(Fake(made=25, dry_s=12.0), POLICY, 10.0) == 75
+    assert next_cut(Fake(made=25, dry_s=12.0), POLICY, COSTS, 10.0) == 75
+
+
+def test_hops_grow_as_officially_where_nobody_can_be_served_in_time() -> None:
+    slow, made, hops = replace(COSTS, render_s=0.05), 25, []
+    assert slow.late
+    assert not COSTS.late
+    while made < 300:
+        hops.append(next_cut(Fake(made=made), POLICY, slow, 0.0) - made)
+        made += hops[-1]
+    assert hops == [50, 100, 100, 100]
+    assert next_cut(Fake(), POLICY, slow, 0.0) == 25
 
 
 def test_work_must_begin_earlier_the_more_there_is_to_do() -> None:
@@ -146,7 +157,7 @@ def test_a_long_prefill_is_cut_so_that_others_go_on_between() -> None:
             elif job.work is Work.SPEAK:
                 track.known += 1
             elif job.work is Work.RENDER:
-                cut = next_cut(track, POLICY, now)
+                cut = next_cut(track, POLICY, COSTS, now)
                 now += COSTS.render_s * (cut - track.made)
                 underruns += track is playing and now > track.dry_s
                 track.dry_s = max(track.dry_s if track.started else now, now) + 0.04 * (cut - track.made)

@@ -163,6 +163,19 @@ def test_rows_of_a_batch_equal_each_alone(flow: Flow, memory: Memory) -> None:
         near(torch.cat([mels[row] for mels in rounds], dim=1), alone)
 
 
+@pytest.mark.parametrize("memory", [FullCache(), BoundedCache(10, 30), Recompute()])
+@pytest.mark.parametrize("blocks", [2, 4])
+def test_several_blocks_at_a_time_equal_one_after_another(flow: Flow, memory: Memory, blocks: int) -> None:
+    stream = FlowStream(flow, memory)
+    prompts = [some_prompt(tokens) for tokens in (0, 10, 13)]
+    tokens = [some_tokens(count, count) for count in (37, 22, 9)]
+    state = stream.start([stream.open(*prompt) for prompt in prompts], 60)
+    mels = [stream.push(state, [row[:19] for row in tokens], blocks=blocks)]
+    mels.append(stream.push(state, [row[19:] for row in tokens], [True] * 3, blocks))
+    for row, (prompt, known) in enumerate(zip(prompts, tokens, strict=True)):
+        near(torch.cat([mel[row] for mel in mels], dim=1), one_shot(flow, known, prompt))
+
+
 def test_a_row_ends_and_another_request_takes_its_place(flow: Flow) -> None:
     stream, prompts = FlowStream(flow), [some_prompt(8), some_prompt(3)]
     voices = [stream.open(*prompt) for prompt in prompts]

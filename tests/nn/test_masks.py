@@ -61,6 +61,15 @@ def test_a_piece_of_a_stream_sees_all_that_its_row_holds() -> None:
     assert not masks.window.all_rows
 
 
+def test_chunks_of_one_piece_do_not_see_those_after_them() -> None:
+    numbers = torch.tensor([2, 0]), torch.tensor([4, 2])  # where the rows stand, and how far they go
+    masks = stream_masks(torch.tensor([1, 0]), 2, *numbers, 4, Layout(8), chunk=2)
+    assert masks.attention is not None
+    early, late = [1, 1, 1, 1, 0, 0], [1] * 6
+    assert masks.attention[0, 0].int().tolist() == [early, early, late, late]
+    assert masks.attention[1, 0, :2].int().tolist() == [[1, 1, 0, 0, 0, 0]] * 2
+
+
 def test_rows_of_equal_length_need_no_mask() -> None:
     masks = stream_masks(torch.arange(2), 2, torch.tensor([4, 4]), torch.tensor([2, 2]), 2, Layout(8))
     assert masks.attention is None

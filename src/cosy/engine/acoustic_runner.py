@@ -62,6 +62,7 @@ class Chunk:
     tokens: Sequence[int]
     final: bool
     urgent: bool = False  # its listener waits: the first audio leaves before the rest is vocoded
+    blocks: int = 1  # that the flow may compute at a time
 
 
 class AcousticRunner:
@@ -151,7 +152,8 @@ class AcousticRunner:
         span = [by_row.get(row) for row in range(min(by_row), max(by_row) + 1)]  # neighbours in between stand still
         finals = [chunk is not None and chunk.final for chunk in span]
         mels, waves = self._states(chunks)
-        frames = self.flow.push(mels, [chunk.tokens if chunk else () for chunk in span], finals)
+        blocks = min(chunk.blocks for chunk in chunks)
+        frames = self.flow.push(mels, [chunk.tokens if chunk else () for chunk in span], finals, blocks)
         soon = [self._soon(chunk, mel) for chunk, mel in zip(span, frames, strict=True)]
         later = [mel[:, n:] for mel, n in zip(frames, soon, strict=True)]
         first = self.vocoder.push(waves, [mel[:, :n] for mel, n in zip(frames, soon, strict=True)], finals)

@@ -58,7 +58,7 @@ class Core:
         self.options = options or EngineOptions()
         self.costs, self.stats = Costs(), Stats()
         self.speaking = Speaking(lm, sampling, self.options.alarms, acoustics.most_tokens, self.stats)
-        self.rendering = Rendering(acoustics, self.options.policy, self.stats)
+        self.rendering = Rendering(acoustics, self.options.policy, self.costs, self.stats)
         self._streams: dict[str, Stream] = {}
         self._waiting: deque[Submission] = deque()
         self._early: dict[str, list[TextPart | None]] = {}  # text of requests that still wait

@@ -8,10 +8,10 @@ import numpy as np
 
 from cosy.audio.constants import SAMPLE_RATE_HZ
 from cosy.engine.acoustic_runner import AcousticRunner, Chunk, Voicing
-from cosy.engine.scheduler import Policy, next_cut
+from cosy.engine.scheduler import Costs, Policy, next_cut
 from cosy.engine.stats import Stats
 from cosy.engine.stream import Stream, Talk
-from cosy.streaming_plan import LOOK_AHEAD
+from cosy.streaming_plan import BLOCK, LOOK_AHEAD, MOST_HOP
 from cosy.synthesis import joinable, pause_after
 from cosy.types import AudioChunk, FinishReason, Samples
 
@@ -19,8 +19,8 @@ from cosy.types import AudioChunk, FinishReason, Samples
 class Rendering:
     """Audio of many streams."""
 
-    def __init__(self, acoustics: AcousticRunner, policy: Policy, stats: Stats) -> None:
-        self.acoustics, self.policy, self.stats = acoustics, policy, stats
+    def __init__(self, acoustics: AcousticRunner, policy: Policy, costs: Costs, stats: Stats) -> None:
+        self.acoustics, self.policy, self.costs, self.stats = acoustics, policy, costs, stats
 
     def render(self, streams: list[Stream]) -> int:
         """Make and hand out the next piece of each stream's audio; returns how many tokens became audio."""
@@ -49,7 +49,7 @@ class Rendering:
 
     def _next_chunk(self, stream: Stream, now: float) -> tuple[Chunk, int]:
         """The tokens to give now, and of how many there will be audio; they need those after them to look ahead."""
-        talk, cut = stream.talks[0], next_cut(stream, self.policy, now)
+        talk, cut = stream.talks[0], next_cut(stream, self.policy, self.costs, now)
         known = len(talk.tokens)
         final = talk.reason is not None and known < cut + LOOK_AHEAD
         if talk.voicing is None:
@@ -58,7 +58,8 @@ class Rendering:
             self.acoustics.open(talk.voicing)
         until = known if final else cut + LOOK_AHEAD
         urgent = stream.request.stream and not stream.sent
-        return Chunk(talk.voicing, talk.tokens[talk.given : until], final, urgent), known if final else cut
+        blocks = MOST_HOP // BLOCK if self.costs.late else 1
+        return Chunk(talk.voicing, talk.tokens[talk.given : until], final, urgent, blocks), known if final else cut
 
     def _deliver(self, stream: Stream, wave: Samples, final: bool) -> None:
         """Hand samples out, with soft ends and the pause between segments."""

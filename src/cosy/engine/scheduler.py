@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Protocol
 
 from cosy.audio.constants import TOKEN_RATE_HZ
-from cosy.streaming_plan import BLOCK, LOOK_AHEAD, first_cut
+from cosy.streaming_plan import BLOCK, LOOK_AHEAD, MOST_HOP, first_cut
 
 # --- what is scheduled ------------------------------------------------------------------------------------------
 
@@ -130,6 +130,11 @@ class Costs:
         """Share of the time that so many streams take: above 1, listeners run dry."""
         return TOKEN_RATE_HZ * (self.speak_s + streams * self.render_s) if streams else 0.0
 
+    @property
+    def late(self) -> bool:
+        """Whether even one listener runs dry time and again."""
+        return self.load(1) > 1.0
+
 
 # --- the pure functions -----------------------------------------------------------------------------------------
 
@@ -139,36 +144,41 @@ def hop_tokens(slack_s: float) -> int:
 
     The audio does not depend on it.
     """
-    return BLOCK if slack_s < 1.5 else 2 * BLOCK if slack_s < 4.0 else 4 * BLOCK
+    return BLOCK if slack_s < 1.5 else 2 * BLOCK if slack_s < 4.0 else MOST_HOP
 
 
-def next_cut(track: Track, policy: Policy, now_s: float) -> int:
+def late_hop_tokens(made: int) -> int:
+    """The same where every listener runs dry time and again: as officially, for few gaps and less work."""
+    return 2 * BLOCK if made < 3 * BLOCK else MOST_HOP
+
+
+def next_cut(track: Track, policy: Policy, costs: Costs, now_s: float) -> int:
     """The number of tokens after which the next piece of audio ends; prompt and cut together end a block."""
     if not track.made:
         return first_cut(track.prompt_tokens, policy.look_ahead_frames)
-    return track.made + hop_tokens(track.dry_s - now_s)
+    return track.made + (late_hop_tokens(track.made) if costs.late else hop_tokens(track.dry_s - now_s))
 
 
-def missing(track: Track, policy: Policy, now_s: float) -> int:
+def missing(track: Track, policy: Policy, costs: Costs, now_s: float) -> int:
     """Tokens that must still be spoken before the next piece of audio can be made."""
-    return 0 if track.complete else max(0, next_cut(track, policy, now_s) + LOOK_AHEAD - track.known)
+    return 0 if track.complete else max(0, next_cut(track, policy, costs, now_s) + LOOK_AHEAD - track.known)
 
 
 def latest_start(track: Track, policy: Policy, costs: Costs, now_s: float) -> float:
     """When work on the next piece of a track's audio must begin, so that its listener does not run dry."""
-    lacking = missing(track, policy, now_s)
-    hop = min(next_cut(track, policy, now_s) - track.made, max(track.known + lacking - track.made, 0))
+    lacking = missing(track, policy, costs, now_s)
+    hop = min(next_cut(track, policy, costs, now_s) - track.made, max(track.known + lacking - track.made, 0))
     work = costs.render_s * hop + costs.speak_s * lacking + costs.prompt_s * track.prompt_blocks
     if lacking and track.unread > 1:
         work += costs.read_s * track.unread
     return track.dry_s - work
 
 
-def work_of(track: Track, policy: Policy, now_s: float) -> Work | None:
+def work_of(track: Track, policy: Policy, costs: Costs, now_s: float) -> Work | None:
     """What to do next for a track; None: nothing.  First what the next piece of audio lacks, then tokens for later."""
     if track.paused:
         return None
-    lacking = missing(track, policy, now_s)
+    lacking = missing(track, policy, costs, now_s)
     speakable = track.unread > 0 and track.ahead < policy.ahead_tokens
     if not (lacking and speakable):
         if track.prompt_blocks:
@@ -184,7 +194,7 @@ def pick(tracks: Iterable[Track], policy: Policy, costs: Costs, now_s: float) ->
     """The job to do now; None if there is nothing to do."""
     options = []
     for track in tracks:
-        work = work_of(track, policy, now_s)
+        work = work_of(track, policy, costs, now_s)
         if work is not None:
             latest = latest_start(track, policy, costs, now_s)
             urgent = track.started and latest < now_s + policy.guard_s

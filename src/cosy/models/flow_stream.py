@@ -218,17 +218,19 @@ class FlowStream:
 
     @torch.no_grad()
     def push(
-        self, state: FlowState, tokens: Sequence[Sequence[int]], final: Sequence[bool] | None = None
+        self, state: FlowState, tokens: Sequence[Sequence[int]], final: Sequence[bool] | None = None, blocks: int = 1
     ) -> list[Tensor]:
         """Row b takes `tokens[b]`, possibly none, and advances to the end of its last complete block.
 
         Returns the new mel frames of each row, (M, any number) float32; none of the prompt's.  `final[b]`: nothing
-        follows in this row, so it advances to its end; it then waits for `state.reset` or `put`.
+        follows in this row, so it advances to its end; it then waits for `state.reset` or `put`.  `blocks`: as many
+        at a time are computed of a row, where `memory` allows for more than one: less work, but with one the grouping
+        of tokens does not change a bit of the result, and with more it is rounding that changes.
         Raises ParameterError if the tokens exceed the capacity; the state is then as before.
         """
         assert len(tokens) == len(state.known), f"{len(tokens)} rows of tokens for {len(state.known)} rows"
         self._append(state, tokens)
-        return self._run(state, final or [False] * len(tokens))
+        return self._run(state, final or [False] * len(tokens), blocks)
 
     def finish(self, state: FlowState, tokens: Sequence[Sequence[int]] | None = None) -> list[Tensor]:
         """The end of every row: the frames that remain, still under chunk masks, zeros for the tokens to come."""
@@ -247,23 +249,28 @@ class FlowStream:
             state.tokens[row, k : k + len(new)] = state.tokens.new_tensor(list(new))
             state.known[row] += len(new)
 
-    def _run(self, state: FlowState, final: Sequence[bool]) -> list[Tensor]:
-        """Compute all blocks that are complete, of the rows that have one together."""
+    def _run(self, state: FlowState, final: Sequence[bool], blocks: int) -> list[Tensor]:
+        """Compute all blocks that are complete, those of several rows and several of a row together."""
         known, done, prompt = state.known.tolist(), state.done.tolist(), state.prompt_frames.tolist()
         mels: list[list[Tensor]] = [[state.cond.new_zeros(0, state.cond.shape[2], dtype=torch.float32)] for _ in known]
         while True:
-            ready = [self._ready(*counts) for counts in zip(known, done, final, strict=True)]
+            ready = [self._ready(*counts, blocks) for counts in zip(known, done, final, strict=True)]
             rows = [row for row, count in enumerate(ready) if count]
             if not rows:
                 return [torch.cat(pieces).mT for pieces in mels]
+            if blocks > 1:  # all as many as the one that has the fewest, so that padding is less than a block
+                common = -(-min(ready[row] for row in rows) // self.chunk) * self.chunk
+                ready = [min(count, common) for count in ready]
             for row, mel in zip(rows, self._advance(state, rows, [ready[row] for row in rows]), strict=True):
                 hidden = max(prompt[row] - FRAMES_PER_TOKEN * done[row], 0)
                 mels[row].append(mel[hidden : FRAMES_PER_TOKEN * ready[row]])
                 done[row] += ready[row]
 
-    def _ready(self, known: int, done: int, final: bool) -> int:
-        """Tokens to compute next: a block once its look-ahead is known, the rest of one at the end."""
-        most = self.chunk if self._layout(0) else known  # without memory, all blocks cost as much as the last one
+    def _ready(self, known: int, done: int, final: bool, blocks: int = 1) -> int:
+        """Tokens to compute next: blocks once their look-ahead is known, the rest of one at the end."""
+        layout = self._layout(0)
+        # Without memory, all blocks cost as much as the last one; in a bounded one, each takes the place of another.
+        most = known if layout is None else self.chunk if layout.last else self.chunk * blocks
         rest = known - done if final else (known - done - self.look_ahead) // self.chunk * self.chunk
         return max(0, min(most, rest))
 
@@ -278,16 +285,17 @@ class FlowStream:
         return mel
 
     def _block(self, state: FlowState, rows: Tensor, counts: Tensor, layout: Layout) -> Tensor:
-        """One block of each of `rows`, from what is kept."""
+        """Some blocks of each of `rows`, from what is kept."""
         assert state.encoder is not None
         flow, batch, T, F = self.flow, len(state.done), int(counts.max()), FRAMES_PER_TOKEN * int(counts.max())
         done = state.done[rows]
-        rates = FRAMES_PER_TOKEN * done, FRAMES_PER_TOKEN * counts, F, layout.times(FRAMES_PER_TOKEN)
+        chunk = FRAMES_PER_TOKEN * self.chunk
+        rates = FRAMES_PER_TOKEN * done, FRAMES_PER_TOKEN * counts, F, layout.times(FRAMES_PER_TOKEN), chunk
 
         token = done[:, None] + torch.arange(T + self.look_ahead, device=rows.device)
         real = (token < state.known[rows, None])[:, :, None]
         x = flow.embed(state.tokens[rows[:, None], token.clamp(max=state.capacity - 1)])
-        masks = stream_masks(rows, batch, done, counts, T, layout), stream_masks(rows, batch, *rates)
+        masks = stream_masks(rows, batch, done, counts, T, layout, self.chunk), stream_masks(rows, batch, *rates)
         mu = flow.encoder_proj(flow.encoder.stream(x, real, *masks, state.encoder))
 
         frame = rates[0][:, None] + torch.arange(F, device=rows.device)
@@ -319,8 +327,10 @@ class FlowStream:
         return mel[0].mT
 
 
-def pair_masks(rows: Tensor, batch: int, starts: Tensor, counts: Tensor, size: int, layout: Layout) -> Masks:
+def pair_masks(
+    rows: Tensor, batch: int, starts: Tensor, counts: Tensor, size: int, layout: Layout, chunk: int
+) -> Masks:
     """`stream_masks` for both guidance branches: of row r, rows 2r and 2r + 1."""
     both = (2 * rows[:, None] + torch.arange(2, device=rows.device)).flatten()
     starts, counts = (t.repeat_interleave(2) for t in (starts, counts))
-    return stream_masks(both, 2 * batch, starts, counts, size, layout)
+    return stream_masks(both, 2 * batch, starts, counts, size, layout, chunk)

@@ -20,7 +20,7 @@ class Masks:
 
     valid: Tensor | None  # [B, T, 1] bool, True where a position is not padding
     attention: Tensor | None  # [B or 1, 1, T, T] bool, True where query (row) may see key (column)
-    window: Window | None = None  # of a piece of a stream; then `attention` is [B, 1, 1, K] over the keys kept
+    window: Window | None = None  # of a piece of a stream; then `attention` is [B, 1, 1 or T, K] over the keys kept
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,23 @@ def build_masks(
     return Masks(valid[:, :, None], keys if blocks is None else keys & blocks)
 
 
-def stream_masks(rows: Tensor, batch: int, starts: Tensor, counts: Tensor, size: int, layout: Layout) -> Masks:
-    """Masks of one attention chunk of each of some streams.
+def stream_masks(
+    rows: Tensor, batch: int, starts: Tensor, counts: Tensor, size: int, layout: Layout, chunk: int | None = None
+) -> Masks:
+    """Masks of the next positions of each of some streams, which stand at the start of an attention chunk.
 
     `rows` [B] of a state with `batch` rows stand at `starts` [B] and advance by `counts` [B] <= `size` positions.
-    Everything kept is in the same or an earlier chunk, so only empty slots are hidden.
+    `chunk`: positions of a chunk, if these may be more than one, which a layout that forgets has no room for.  In one
+    chunk, everything kept is in the same or an earlier one, so only empty slots are hidden.
     """
     steps = torch.arange(size, device=rows.device)
     positions, ends = starts[:, None] + steps, starts + counts
     counted = steps < counts[:, None]
     held = layout.held(ends)[:, : int(ends.max())]
-    seen = held >= 0
+    seen = (held >= 0)[:, None]
+    if chunk is not None and size > chunk:
+        assert not layout.last, "later chunks would take the places of what earlier ones see"
+        seen = seen & (held[:, None] // chunk <= positions[:, :, None] // chunk)
     slots = torch.where(counted, layout.slots(positions), layout.size)  # the spare slot takes the padding
     first = int(slots[0, 0])
     together = len(rows) == batch and bool((slots == first + steps).all())
@@ -117,7 +123,7 @@ def stream_masks(rows: Tensor, batch: int, starts: Tensor, counts: Tensor, size:
         span=slice(first, first + size) if together else None,
         held=held,
     )
-    return Masks(None, None if bool(seen.all()) else seen[:, None, None], window)
+    return Masks(None, None if bool(seen.all()) else seen[:, None], window)
 
 
 def zero_padding(x: Tensor, valid: Tensor | None) -> Tensor:
