@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -431,6 +432,16 @@ def test_a_segment_that_went_wrong_is_said_again(model: LoadedModel) -> None:
             assert engine.stats()["retries"] == 2  # a random model never ends of itself
             assert not np.array_equal(joined(again), joined(once))
             await idle(engine)
+
+    run(work)
+
+
+def test_the_collector_of_garbage_leaves_what_is_loaded_alone_while_the_engine_runs(model: LoadedModel) -> None:
+    async def work() -> None:
+        assert not gc.get_freeze_count()
+        async with running(model):
+            assert gc.get_freeze_count() > 10_000
+        assert not gc.get_freeze_count()
 
     run(work)
 

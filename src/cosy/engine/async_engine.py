@@ -7,6 +7,7 @@ request reaches the engine's own thread.  An iterator that is closed, cancelled 
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import secrets
 import uuid
@@ -79,6 +80,8 @@ class AsyncEngine:
         """Begin to serve.
 
         `warm_up` speaks a word to nobody first: grammars and kernels are then loaded, and what things cost is known.
+        Until the end, Python's collector of garbage passes over what is there by then: to look through it takes more
+        than a tenth of a second, and now and then it would be a listener's.
         """
         self.core.start()
         if warm_up:
@@ -91,9 +94,11 @@ class AsyncEngine:
             async for _ in self._serve("warm-up", SpeechRequest("Hello.", seed=0), nobody):
                 pass
             self.core.stats.clear()
+        gc.freeze()
 
     async def aclose(self) -> None:
         """Cancel all requests and end the engine's threads."""
+        gc.unfreeze()
         await asyncio.to_thread(self.core.close)
         self._text_thread.shutdown(wait=False)
         self._voice_thread.shutdown(wait=False)

@@ -102,14 +102,15 @@ class Resnet(nn.Module):
         return y
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v; q [B, H, Q, d], k and v [B, H, K, d], `mask` True where a key is seen."""
+def attend(q: Tensor, k: Tensor, v: Tensor, masks: Masks) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v; q [B, H, Q, d], k and v [B, H, K, d]."""
     if q.dtype != torch.bfloat16 or q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=masks.attention)
     # For a few queries, three plain steps beat the fused kernel.  The product would copy transposed keys slowly.
     scores = (q * q.shape[-1] ** -0.5) @ k.contiguous().mT
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
+    if masks.attention is not None:
+        first, hidden = masks.hidden
+        scores[..., first:].masked_fill_(hidden, -math.inf)
     y: Tensor = scores.softmax(-1) @ v
     return y
 
@@ -137,7 +138,7 @@ class Attention(nn.Module):
         q, k, v = (part.view(*x.shape[:2], self.heads, self.head_size).transpose(1, 2) for part in parts)
         if state is not None:
             k, v = state.extend(k, v, masks.window)
-        y = attend(q, k, v, masks.attention)
+        y = attend(q, k, v, masks)
         out: Tensor = self.to_out[0](y.transpose(1, 2).flatten(2))  # (B, H, F, d) -> (B, F, H d)
         return out
 

@@ -22,6 +22,14 @@ class Masks:
     attention: Tensor | None  # [B or 1, 1, T, T] bool, True where query (row) may see key (column)
     window: Window | None = None  # of a piece of a stream; then `attention` is [B, 1, 1 or T, K] over the keys kept
 
+    @cached_property
+    def hidden(self) -> tuple[int, Tensor]:
+        """The first key that somebody does not see, and from there on `attention` the other way round."""
+        assert self.attention is not None
+        seen_by_all = self.attention.flatten(0, -2).all(0)
+        first = int(seen_by_all.int().argmin())
+        return first, ~self.attention[..., first:]
+
 
 @dataclass(frozen=True)
 class Layout:
