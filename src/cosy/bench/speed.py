@@ -1,7 +1,7 @@
 """How soon and how fast: one stream after another, and many at once.
 
-Every report starts after a warm-up that is not counted: it loads code, lets the engine learn what things cost and,
-for a cached voice, computes what depends on the voice alone.
+Every engine serves a request like the others first, which is not counted: it loads code, lets the engine learn what
+things cost and grow to the length and, for a cached voice, computes what depends on the voice alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from cosy.errors import EngineError, OverloadedError, ParameterError
 from cosy.nn.threads import apart
 
 WARM_UP = 1_000_000  # number of the first request that is not counted
-SHORT_S = 2.0  # of speech, for a warm-up that comes often
 
 
 async def latency(subject: Subject, runs: int, reference: bool = False) -> Report:
@@ -38,7 +37,7 @@ async def latency(subject: Subject, runs: int, reference: bool = False) -> Repor
     for numbers in [range(runs)] if plain is None else [range(i, i + 1) for i in range(runs)]:
         engine = subject.engine()
         settings |= engine_settings(engine)
-        ours += await _alone(subject, engine, numbers, SHORT_S if reference else None)
+        ours += await _alone(subject, engine, numbers)
         if plain is not None and ours[-1].complete:  # with no engine beside it, see `apart`
             theirs.append(apart(partial(plain.hear, numbers[-1], ours[-1].tokens)))
     result = {"streams": 1, **summary(ours, sum(hearing.total_s for hearing in ours))}
@@ -49,11 +48,11 @@ async def latency(subject: Subject, runs: int, reference: bool = False) -> Repor
     return Report("latency", settings, [result], notes, _failures([result]))
 
 
-async def _alone(subject: Subject, engine: AsyncEngine, numbers: range, warm_up_s: float | None) -> list[Hearing]:
-    """The requests of these numbers, one after another; `warm_up_s`: of the speech before, None: as long as theirs."""
+async def _alone(subject: Subject, engine: AsyncEngine, numbers: range) -> list[Hearing]:
+    """The requests of these numbers, one after another."""
     hearings = []
     async with running(engine):
-        await _warm_up(subject, engine, 1, warm_up_s)
+        await _warm_up(subject, engine, 1)
         for number in numbers:
             cpu_s = process_time()
             hearing = await listen(engine, subject.request(number))
@@ -98,8 +97,8 @@ async def _round(subject: Subject, engine: AsyncEngine, streams: int, runs: int,
     return await open_loop(engine, subject.request, arrivals_hz, streams * runs, Random(subject.choice.seed))
 
 
-async def _warm_up(subject: Subject, engine: AsyncEngine, streams: int, seconds: float | None = None) -> None:
-    heard = await closed_loop(engine, lambda number: subject.request(WARM_UP + number, seconds), streams, 1)
+async def _warm_up(subject: Subject, engine: AsyncEngine, streams: int) -> None:
+    heard = await closed_loop(engine, lambda number: subject.request(WARM_UP + number), streams, 1)
     for hearing in heard.hearings:
         if hearing.error is not None:
             raise hearing.error

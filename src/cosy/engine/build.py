@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
+from torch import nn
 
 from cosy.audio.constants import FRONT_END_RATE_HZ
 from cosy.audio.features import log_mel_16k
@@ -104,8 +105,7 @@ def bytes_per_token(model: LoadedModel, memory: Memory) -> float:
     """What a stream of the flow keeps of each token; measured on the device that holds nothing."""
     from cosy.models.flow_stream import FlowStream
 
-    with torch.device("meta"):
-        stream = FlowStream(_unfilled(model), memory)
+    stream = FlowStream(cast("Flow", _unfilled(model)), memory)
     small, large = (stream.init_state(1, tokens).bytes for tokens in (100, 200))
     return max((large - small) / 100, small / MOST_TOKENS)
 
@@ -115,12 +115,11 @@ def suitable_threads(model: LoadedModel) -> int | None:
     return None if is_large(_unfilled(model)) else 1
 
 
-def _unfilled(model: LoadedModel) -> Flow:
+def _unfilled(model: LoadedModel) -> nn.Module:
     """A flow of the model's size without numbers."""
-    from cosy.models.flow import Flow
+    from cosy.checkpoint.load import build
 
-    with torch.device("meta"):
-        return Flow(model.config.flow)
+    return build("flow", model.config).to("meta")  # to build it there takes a second, for what PyTorch then imports
 
 
 def silent_tokens(model: LoadedModel) -> frozenset[int]:

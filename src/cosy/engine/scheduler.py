@@ -204,7 +204,8 @@ def pick(tracks: Iterable[Track], policy: Policy, costs: Costs, now_s: float) ->
     options.sort(key=lambda option: option[:3])
     *_, track, work = options[0]
     if work is Work.READ:
-        return Job(work, [track], min(track.unread, policy.reading_units))
+        few = track.unread < 1.25 * policy.reading_units  # too few are left to be worth a reading of their own
+        return Job(work, [track], track.unread if few else policy.reading_units)
     if work is Work.PROMPT:
         return Job(work, [track])
     most = policy.rendering_rows if work is Work.RENDER else policy.speaking_rows
