@@ -64,6 +64,11 @@ def test_a_stream_that_plays_and_is_nearly_dry_goes_before_an_overdue_newcomer()
     overdue = Fake(dry_s=-3.0, known=28)
     assert chosen(overdue, playing) == (Work.RENDER, [playing])
     assert chosen(overdue, replace(playing, dry_s=5.0, known=128)) == (Work.RENDER, [overdue])
+    block_s = 25 * COSTS.render_s  # how long the newcomer's would take, which nothing interrupts
+    begins_s = POLICY.guard_s + block_s  # from now, and the playing one's own block takes as long
+    tight = replace(playing, dry_s=begins_s + block_s - 0.01)
+    assert chosen(overdue, tight) == (Work.RENDER, [tight])
+    assert chosen(overdue, replace(playing, dry_s=begins_s + block_s + 0.01)) == (Work.RENDER, [overdue])
 
 
 def test_what_the_next_audio_lacks_goes_before_tokens_for_later() -> None:

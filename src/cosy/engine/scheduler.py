@@ -104,7 +104,7 @@ class Policy:
     reading_units: int = 128  # at a time, so that prefill does not starve decoding
     ahead_tokens: int = 250  # the language model may be ahead of the audio
     look_ahead_frames: int = 20  # R of the vocoder
-    guard_s: float = 0.1  # a stream that plays and must begin within this time goes before all that do not play
+    guard_s: float = 0.1  # a stream that plays lets others go first only if it can wait for a block of theirs and this
 
 
 @dataclass
@@ -197,7 +197,7 @@ def pick(tracks: Iterable[Track], policy: Policy, costs: Costs, now_s: float) ->
         work = work_of(track, policy, costs, now_s)
         if work is not None:
             latest = latest_start(track, policy, costs, now_s)
-            urgent = track.started and latest < now_s + policy.guard_s
+            urgent = track.started and latest < now_s + policy.guard_s + costs.render_s * BLOCK
             options.append((not urgent, latest, work.value, track, work))
     if not options:
         return None
