@@ -3,7 +3,7 @@
 import { info, load, lost, voices } from "./api.js";
 import "./hooks.js";
 import { tag, t, useLanguage } from "./i18n.js";
-import { effect, html, render, signal, useEffect, useRef } from "./lib.js";
+import { effect, html, render, signal, useLayoutEffect, useRef } from "./lib.js";
 import { prefs } from "./prefs.js";
 import { Brand, Failure } from "./parts/common.js";
 
@@ -64,7 +64,7 @@ function App() {
   const { name, query, Page } = route.value;
   const main = useRef(null);
   const first = useRef(true);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.title = `${t(`${name}.title`)} · Cosy`;
     if (!first.current) main.current.focus(); // so that screen readers begin there
     first.current = false;
