@@ -76,10 +76,10 @@ async def voice_cloner(request: Request, context: Ctx) -> Response:
 async def asset(version: str, name: str, request: Request, context: Ctx) -> Response:
     """A file of the app.  An outdated version gets today's, which its page then asks for again each time."""
     _check(context)
-    files = _files()
-    if name not in files or name.endswith(".html"):
+    app = _app()
+    if name not in app.files or name.endswith(".html"):
         raise HTTPException(404, "Not Found")
-    return _answer(files[name], request, FOREVER if version == _version() else ASK_AGAIN)
+    return _answer(app.files[name], request, FOREVER if version == app.version else ASK_AGAIN)
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,21 @@ class Asset:
         return kind or mimetypes.guess_type(self.name)[0] or "text/plain"
 
 
+@dataclass(frozen=True)
+class App:
+    """All files by their path below `ui`, pages with the addresses of the others in them."""
+
+    version: str  # a digest of all
+    files: dict[str, Asset]
+
+
 def _check(context: Context) -> None:
     if not context.settings.studio:
         raise HTTPException(404, "the studio is switched off by the setting 'studio'")
 
 
 def _page(name: str, request: Request) -> Response:
-    """A page, with the addresses of its files in it."""
-    data = _files()[name].data.replace(b"{version}", _version().encode())
-    return _answer(Asset(name, data), request, ASK_AGAIN, Vary="Accept, Accept-Encoding")
+    return _answer(_app().files[name], request, ASK_AGAIN, Vary="Accept, Accept-Encoding")
 
 
 def _answer(asset: Asset, request: Request, cache: str, **extra: str) -> Response:
@@ -124,32 +130,22 @@ def _answer(asset: Asset, request: Request, cache: str, **extra: str) -> Respons
     return Response(asset.data, media_type=asset.media_type, headers=headers)
 
 
-def _files() -> dict[str, Asset]:
-    """Every file by its path below `ui`, read again when one has changed, for those who work on it."""
-    return _read(_fingerprint())
-
-
-def _version() -> str:
-    """A digest of all files."""
-    return _digest(_fingerprint())
-
-
-def _fingerprint() -> tuple[tuple[str, int], ...]:
+def _app() -> App:
+    """Read again when a file has changed, for those who work on it."""
     paths = sorted(path for path in UI.rglob("*") if path.is_file())
-    return tuple((path.relative_to(UI).as_posix(), path.stat().st_mtime_ns) for path in paths)
+    return _read(tuple((path.relative_to(UI).as_posix(), path.stat().st_mtime_ns) for path in paths))
 
 
 @lru_cache(maxsize=1)
-def _read(fingerprint: tuple[tuple[str, int], ...]) -> dict[str, Asset]:
-    return {name: Asset(name, (UI / name).read_bytes()) for name, _ in fingerprint}
-
-
-@lru_cache(maxsize=1)
-def _digest(fingerprint: tuple[tuple[str, int], ...]) -> str:
+def _read(fingerprint: tuple[tuple[str, int], ...]) -> App:
+    files = {name: Asset(name, (UI / name).read_bytes()) for name, _ in fingerprint}
     whole = hashlib.sha256()
-    for name, asset in _read(fingerprint).items():
-        whole.update(f"{name} {asset.tag}\n".encode())
-    return whole.hexdigest()[:16]
+    for name, each in files.items():
+        whole.update(f"{name} {each.tag}\n".encode())
+    version = whole.hexdigest()[:16]
+    for name in [name for name in files if name.endswith(".html")]:
+        files[name] = Asset(name, files[name].data.replace(b"{version}", version.encode()))
+    return App(version, files)
 
 
 def _error_body(problem: Problem, request_id: str) -> dict[str, Any]:
