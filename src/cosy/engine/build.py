@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import nn
 
 from cosy.audio.constants import FRONT_END_RATE_HZ
 from cosy.audio.features import log_mel_16k
@@ -27,6 +27,7 @@ from cosy.voices.voice import Voice, VoiceInfo
 
 if TYPE_CHECKING:
     from cosy.checkpoint.load import LoadedModel
+    from cosy.config import ModelConfig
     from cosy.models.flow import Flow
 
 MEMORY_BYTES = 4 << 30  # for the flow's caches of all streams together
@@ -105,21 +106,23 @@ def bytes_per_token(model: LoadedModel, memory: Memory) -> float:
     """What a stream of the flow keeps of each token; measured on the device that holds nothing."""
     from cosy.models.flow_stream import FlowStream
 
-    stream = FlowStream(cast("Flow", _unfilled(model)), memory)
+    stream = FlowStream(_unfilled(model.config), memory)
     small, large = (stream.init_state(1, tokens).bytes for tokens in (100, 200))
     return max((large - small) / 100, small / MOST_TOKENS)
 
 
 def suitable_threads(model: LoadedModel) -> int | None:
     """One for small networks: two cores take longer to share a small job than one to do it.  None: all there are."""
-    return None if is_large(_unfilled(model)) else 1
+    return None if is_large(_unfilled(model.config)) else 1
 
 
-def _unfilled(model: LoadedModel) -> nn.Module:
+@lru_cache(maxsize=1)
+def _unfilled(config: ModelConfig) -> Flow:
     """A flow of the model's size without numbers."""
     from cosy.checkpoint.load import build
 
-    return build("flow", model.config).to("meta")  # to build it there takes a second, for what PyTorch then imports
+    flow = build("flow", config).to("meta")  # to build it there takes a second, for what PyTorch then imports
+    return cast("Flow", flow)
 
 
 def silent_tokens(model: LoadedModel) -> frozenset[int]:

@@ -14,7 +14,7 @@ What each gains and costs is measured by `python -m cosy.bench.stages`; docs/des
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -100,14 +100,16 @@ def _has(instructions: str) -> bool:
 def auto(networks: Networks) -> Recipe:
     """The fastest recipe of this machine whose error cannot be heard; float32 for what is on a GPU."""
 
-    def best(network: nn.Module, *kinds: str) -> str:
-        on_cpu = next(network.parameters()).device.type == "cpu"
-        return next(kind for kind in (*kinds, "float32") if supported(kind)) if on_cpu else "float32"
+    def best(network: nn.Module, large: Sequence[str], small: Sequence[str]) -> str:
+        if next(network.parameters()).device.type != "cpu":
+            return "float32"
+        kinds = large if is_large(network) else small
+        return next(kind for kind in (*kinds, "float32") if supported(kind))
 
     return Recipe(
-        lm=best(networks.llm, *(("int8", "bfloat16", "packed") if is_large(networks.llm) else ("numpy",))),
-        flow=best(networks.flow, *(("bfloat16", "packed") if is_large(networks.flow) else ("packed",))),
-        vocoder=best(networks.hift, *(("bfloat16", "packed") if is_large(networks.hift) else ("packed",))),
+        lm=best(networks.llm, ("int8", "bfloat16", "packed"), ("numpy",)),
+        flow=best(networks.flow, ("bfloat16", "packed"), ("packed",)),
+        vocoder=best(networks.hift, ("bfloat16", "packed"), ("packed",)),
     )
 
 
