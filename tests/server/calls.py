@@ -7,9 +7,12 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import httpx
+import websocket
 
 SPEECH = "/v1/audio/speech"
 
@@ -59,6 +62,25 @@ def reset(connection: socket.socket) -> None:
     """Close abruptly: the other side gets a reset, not an end."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
+
+
+@contextmanager
+def web_socket(url: str, **given: Any) -> Iterator[websocket.WebSocket]:
+    """A connection of `websocket-client`, which ends however the server left it."""
+    connection = websocket.create_connection(url, timeout=10, **given)
+    try:
+        yield connection
+    finally:
+        if connection.connected:
+            connection.close()
+        connection.shutdown()  # after a close of the server's, the one above leaves the socket open
+
+
+def close_code(connection: websocket.WebSocket) -> int:
+    """The code with which the server closes, which it must do next."""
+    opcode, data = connection.recv_data()
+    assert opcode == websocket.ABNF.OPCODE_CLOSE
+    return int(struct.unpack("!H", data[:2])[0])
 
 
 def eventually(true: Callable[[], bool], timeout_s: float = 10.0) -> None:

@@ -61,6 +61,18 @@ visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
 """The one that the running task serves; None outside of the app, as in tests."""
 
 
+def note_failure(error: Exception, dialect: str, metrics: Metrics) -> Problem:
+    """Count and log a failure, unless a Speech has done so."""
+    problem, current = problem_of(error), visit.get()
+    if current is not None and current.told is not None and current.told in (error, error.__cause__):
+        return problem
+    metrics.failed(dialect, problem.kind.value)
+    if problem.kind is Kind.INTERNAL:
+        fields = {"request_id": current.request_id if current else None, "dialect": dialect}
+        logs.logger.error("failure", exc_info=error, extra={"fields": fields})
+    return problem
+
+
 class Boundary:
     """ASGI middleware around the whole app."""
 
@@ -102,7 +114,7 @@ class Boundary:
         except GONE:
             pass
         except Exception as error:
-            problem = self._note(error, current, scope)
+            problem = note_failure(error, self._dialect_of(scope["path"]).name, self._metrics)
             if not status:  # else the connection is cut, so that the client sees that something is missing
                 await self._answer(error, problem, current, scope)(scope, receive, started)
         self._log(current, scope, status)
@@ -122,24 +134,12 @@ class Boundary:
         except GONE:
             pass
         except Exception as error:
-            problem = self._note(error, current, scope)
+            problem = note_failure(error, self._dialect_of(scope["path"]).name, self._metrics)
             if not accepted:
                 await refuse_socket(self._answer(error, problem, current, scope), scope, receive, send)
             elif not closed:
                 await send({"type": "websocket.close", "code": SERVER_FAILED})
         self._log(current, scope, 101 if accepted else 0)
-
-    def _note(self, error: Exception, current: Visit, scope: Scope) -> Problem:
-        """Count and log a failure, unless a Speech has done so."""
-        problem = problem_of(error)
-        dialect = self._dialect_of(scope["path"])
-        if current.told is not None and current.told in (error, error.__cause__):
-            return problem
-        self._metrics.failed(dialect.name, problem.kind.value)
-        if problem.kind is Kind.INTERNAL:
-            fields = {"request_id": current.request_id, "dialect": dialect.name}
-            logs.logger.error("failure", exc_info=error, extra={"fields": fields})
-        return problem
 
     def _answer(self, error: Exception, problem: Problem, current: Visit, scope: Scope) -> Response:
         dialect = self._dialect_of(scope["path"])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from cosy.server.channel import Channel
 from cosy.server.errors import ApiError, Kind
@@ -50,6 +54,55 @@ class TextQueue(AsyncIterator[str]):
 
     async def __anext__(self) -> str:
         return await anext(self._pieces)
+
+
+@dataclass(eq=False)
+class Intake:
+    """The text of one request on a socket, which must be read also while the engine is far behind."""
+
+    text: TextQueue  # the engine's
+    pieces: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue, kw_only=True)  # before it; None: no more
+    characters: int = field(default=0, kw_only=True)  # that have come
+    has_text: bool = field(default=False, kw_only=True)  # something that is not blank has come
+    accepting: bool = field(default=True, kw_only=True)  # the client has not said that this was all
+    ready: asyncio.Event = field(default_factory=asyncio.Event, kw_only=True)  # there is text, or there will be none
+    ready_s: float = field(default=0.0, kw_only=True)  # time.perf_counter() at that moment
+
+    def take(self, piece: str, most: int) -> None:
+        """Text of the client.  Raises ApiError TOO_LARGE beyond so many characters in all."""
+        self.characters += len(piece)
+        if self.characters > most:
+            raise too_long(self.characters, most)
+        if piece:
+            self.pieces.put_nowait(piece)
+        if piece.strip():
+            self.has_text = True
+            self._make_ready()
+
+    def end(self) -> None:
+        """No more text comes."""
+        self.accepting = False
+        self.pieces.put_nowait(None)
+        self._make_ready()
+
+    @asynccontextmanager
+    async def handing_on(self) -> AsyncIterator[None]:
+        """Meanwhile pieces move into `text`, which makes its writer wait."""
+        moving = asyncio.create_task(self._hand_on())
+        try:
+            yield
+        finally:
+            moving.cancel()
+
+    async def _hand_on(self) -> None:
+        while (piece := await self.pieces.get()) is not None:
+            await self.text.put(piece)
+        self.text.close()
+
+    def _make_ready(self) -> None:
+        if not self.ready.is_set():
+            self.ready_s = time.perf_counter()
+            self.ready.set()
 
 
 def utf8_length(text: str) -> int:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import websocket
 
+from tests.server.calls import close_code, reset, web_socket
 from tests.server.conftest import Served
 from tests.server.fake import SECONDS_PER_CHARACTER
 
@@ -116,21 +115,14 @@ class Socket:
 
     def closed(self) -> int:
         """The code with which the server closes, which it must do next."""
-        opcode, data = self.connection.recv_data()
-        assert opcode == websocket.ABNF.OPCODE_CLOSE
-        return int(struct.unpack("!H", data[:2])[0])
+        return close_code(self.connection)
 
     def hang_up(self) -> None:
         """Vanish without a word, as a killed process does."""
-        self.connection.sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.sock.close()
+        reset(self.connection.sock)
 
 
 @contextmanager
 def connected(served: Served, path: str = PATH, **given: Any) -> Iterator[Socket]:
-    connection = websocket.create_connection(served.ws_url + path, timeout=10, **given)
-    try:
+    with web_socket(served.ws_url + path, **given) as connection:
         yield Socket(connection)
-    finally:
-        connection.close()
-        connection.shutdown()  # `close` does nothing to a socket that the server has closed

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import anyio
@@ -21,7 +19,7 @@ import websocket
 from cosy.audio.io import load_audio
 from cosy.errors import EngineError, OverloadedError
 from cosy.types import Mode
-from tests.server.calls import eventually
+from tests.server.calls import close_code, eventually, reset, web_socket
 from tests.server.conftest import Serve, Served, running
 from tests.server.fake import LEVEL, SECONDS_PER_CHARACTER, FakeEngine, make_parts
 
@@ -88,9 +86,7 @@ class Socket:
 
     def closed(self) -> int:
         """The code with which the server closes, which it must do next."""
-        opcode, data = self.connection.recv_data()
-        assert opcode == websocket.ABNF.OPCODE_CLOSE
-        return int(struct.unpack("!H", data[:2])[0])
+        return close_code(self.connection)
 
     def refused(self, code: str, param: str = "") -> str:
         """The next message is this error, and the socket is closed after it."""
@@ -102,19 +98,13 @@ class Socket:
 
     def hang_up(self) -> None:
         """Vanish without a word, as a killed process does."""
-        self.connection.sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.sock.close()
+        reset(self.connection.sock)
 
 
 @contextmanager
 def connected(served: Served, query: str = "", **given: Any) -> Iterator[Socket]:
-    connection = websocket.create_connection(served.ws_url + PATH + query, timeout=10, **given)
-    try:
+    with web_socket(served.ws_url + PATH + query, **given) as connection:
         yield Socket(connection)
-    finally:
-        if connection.connected:
-            connection.close()
-        connection.shutdown()
 
 
 def seconds(text: str) -> float:

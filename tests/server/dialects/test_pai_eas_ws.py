@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-import struct
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ import websocket
 
 from cosy.errors import EngineError
 from cosy.types import Mode
+from tests.server.calls import close_code, reset, web_socket
 from tests.server.conftest import Serve, Served, running
 from tests.server.dialects.pai_calls import METRICS, RESULT_KEYS, TEXT, at_rest, check_audio, options, seconds_of, until
 from tests.server.fake import FakeEngine, make_parts
@@ -99,25 +98,17 @@ class Socket:
 
     def closed(self) -> int:
         """The code with which the server closes, which it must do next."""
-        opcode, data = self.connection.recv_data()
-        assert opcode == websocket.ABNF.OPCODE_CLOSE
-        return int(struct.unpack("!H", data[:2])[0])
+        return close_code(self.connection)
 
     def hang_up(self) -> None:
         """Vanish without a word, as a killed process does."""
-        self.connection.sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.sock.close()
+        reset(self.connection.sock)
 
 
 @contextmanager
 def connected(served: Served, query: str = "", **given: Any) -> Iterator[Socket]:
-    connection = websocket.create_connection(served.ws_url + PATH + query, timeout=10, **given)
-    try:
+    with web_socket(served.ws_url + PATH + query, **given) as connection:
         yield Socket(connection)
-    finally:
-        if connection.connected:
-            connection.close()
-        connection.shutdown()  # after a close of the server's, the one above leaves the socket open
 
 
 class PublishedClient:

@@ -31,7 +31,7 @@ class DashScopeTask(Task):
     """A task and what has been told of it."""
 
     def __init__(self, id: str, request: SpeechRequest, text: FlushableText, options: Options) -> None:
-        super().__init__(id, request, text)
+        super().__init__(text, id, request)
         self.options = options
         self.script = Script(options)
         self.words: Replacements = options.replacements

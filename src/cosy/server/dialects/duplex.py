@@ -14,28 +14,23 @@ text that is more than blanks, not with `finish-task`.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-import anyio
-from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cosy.server.auth import Caller
-from cosy.server.boundary import visit
+from cosy.server.boundary import note_failure
 from cosy.server.context import Context
-from cosy.server.dialects.envelope import Instruction, NotJsonError, compact_json, event, parse_instruction, text_field
-from cosy.server.errors import ApiError, Kind, problem_of
+from cosy.server.dialects.envelope import Instruction, NotJsonError, event, parse_instruction, text_field
+from cosy.server.dialects.sockets import cut_short, send_frame, text_of, while_read
+from cosy.server.errors import ApiError, Kind
 from cosy.server.speech import Speech
-from cosy.server.text import TextQueue, too_long
+from cosy.server.text import Intake, TextQueue
 from cosy.types import SpeechRequest
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -49,31 +44,13 @@ class _SilenceError(Exception):
 
 
 @dataclass(eq=False)
-class Task:
+class Task(Intake):
     """One synthesis on a socket, from run-task to its last event.  A dialect may derive its own, with more fields."""
 
     id: str  # the client's name for it, echoed verbatim
     request: SpeechRequest  # request.text is `text`
-    text: TextQueue
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    accepting: bool = True  # finish-task has not come yet
-    has_text: bool = False  # something that is not blank has come
-    characters: int = 0  # that have come
-    ready: asyncio.Event = field(default_factory=asyncio.Event)  # there is text, or there will be none
-    ready_s: float = 0.0  # time.perf_counter() at that moment
     speaking: asyncio.Task[None] | None = None
-    pieces: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)  # None: no more
-
-    def make_ready(self) -> None:
-        if not self.ready.is_set():
-            self.ready_s = time.perf_counter()
-            self.ready.set()
-
-    async def hand_on(self) -> None:
-        """Move pieces into `text`, which makes its writer wait: the socket must be read all the same."""
-        while (piece := await self.pieces.get()) is not None:
-            await self.text.put(piece)
-        self.text.close()
 
 
 TaskT = TypeVar("TaskT", bound=Task)
@@ -132,15 +109,7 @@ class DuplexSession(ABC, Generic[TaskT]):
 
     async def put(self, task: TaskT, piece: str) -> None:
         """Hand text on to the engine.  Raises ApiError TOO_LARGE beyond the limit of a task."""
-        most = self.context.settings.max_text_characters
-        task.characters += len(piece)
-        if task.characters > most:
-            raise too_long(task.characters, most)
-        if piece:
-            task.pieces.put_nowait(piece)
-        if piece.strip():
-            task.has_text = True
-            task.make_ready()
+        task.take(piece, self.context.settings.max_text_characters)
 
     async def send(self, *frames: dict[str, Any] | bytes) -> None:
         """Objects as JSON text frames, bytes as binary frames, with nothing else between them.
@@ -149,7 +118,8 @@ class DuplexSession(ABC, Generic[TaskT]):
         """
         async with self._sending:
             for frame in frames:
-                await self._send(frame)
+                with while_read(self.context.settings.stall_s):
+                    await send_frame(self.websocket, frame)
 
     # Order.
 
@@ -198,9 +168,7 @@ class DuplexSession(ABC, Generic[TaskT]):
             raise ApiError(Kind.INVALID, f"{instruction.action} came after finish-task; send run-task first", "action")
         elif finishing:
             await self.end(task)
-            task.accepting = False
-            task.pieces.put_nowait(None)
-            task.make_ready()
+            task.end()
         else:
             await self.feed(task, instruction)
 
@@ -217,12 +185,8 @@ class DuplexSession(ABC, Generic[TaskT]):
         if not task.has_text:
             await self.nothing(task)
             return
-        handing_on = asyncio.create_task(task.hand_on())
-        try:
-            async with await self._open(task) as speech:
-                await self.deliver(task, speech)
-        finally:
-            handing_on.cancel()
+        async with task.handing_on(), await self._open(task) as speech:
+            await self.deliver(task, speech)
         await self.finish(task, speech)
 
     async def _open(self, task: TaskT) -> Speech:
@@ -243,7 +207,7 @@ class DuplexSession(ABC, Generic[TaskT]):
                 silence = f"request timeout after {self.task_timeout_s:g} seconds."
                 raise SilentClientError(Kind.INVALID, silence) from None
             if message is not None:
-                return _read(message)
+                return parse_instruction(text_of(message))
 
     async def _meanwhile(self, job: Coroutine[Any, Any, T]) -> T | None:
         """What `job` returns, or None if the running task ended first.
@@ -278,12 +242,7 @@ class DuplexSession(ABC, Generic[TaskT]):
         task, self.task = self.task, None
         if task is None or task.speaking is None:
             return False
-        if at_once:
-            task.speaking.cancel()
-        else:
-            async with self._sending:
-                task.speaking.cancel()
-        await asyncio.wait({task.speaking})
+        await cut_short(task.speaking, None if at_once else self._sending)
         error = None if task.speaking.cancelled() else task.speaking.exception()
         if isinstance(error, WebSocketDisconnect) and not at_once:
             raise error
@@ -296,38 +255,9 @@ class DuplexSession(ABC, Generic[TaskT]):
             if isinstance(error, NotJsonError) and self.not_json_close_code is not None:
                 await self.websocket.close(self.not_json_close_code)
                 return
-            self._note(error)
+            note_failure(error, self.dialect, self.context.metrics)
             code, text = self.failure(error)
             await self.send(event("task-failed", self._named_id, error_code=code, error_message=text))
             await self.websocket.close()
         except WebSocketDisconnect:
             pass  # nobody is left to be told
-
-    def _note(self, error: Exception) -> None:
-        """Count the failure, unless the speech it comes from has done so."""
-        current = visit.get()
-        if current is not None and current.told is error:
-            return
-        kind = problem_of(error).kind
-        self.context.metrics.failed(self.dialect, kind.value)
-        if kind is Kind.INTERNAL:
-            logger.error("a task failed", exc_info=error)
-
-    async def _send(self, frame: dict[str, Any] | bytes) -> None:
-        stall_s = self.context.settings.stall_s
-        try:
-            with anyio.fail_after(stall_s):
-                if isinstance(frame, bytes):
-                    await self.websocket.send_bytes(frame)
-                else:
-                    await self.websocket.send_text(compact_json(frame))
-        except TimeoutError:
-            raise WebSocketDisconnect(1006, f"nothing was read for {stall_s:g} s") from None
-
-
-def _read(message: Message) -> Instruction:
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", 1006))
-    if message.get("text") is None:
-        raise ApiError(Kind.INVALID, "a binary frame came; send JSON in text frames only")
-    return parse_instruction(message["text"])

@@ -38,15 +38,20 @@ class Instruction:
         return section(self.payload, "input")
 
 
-def parse_instruction(frame: str) -> Instruction:
-    """A text frame as an instruction.  Raises NotJsonError, or ApiError for an envelope that lacks something."""
+def parse_object(frame: str) -> dict[str, Any]:
+    """The JSON object in a text frame.  Raises NotJsonError, or ApiError for another value."""
     try:
-        envelope = from_json(frame, allow_inf_nan=False)  # refuses halves of surrogate pairs, which json lets through
+        found = from_json(frame, allow_inf_nan=False)  # refuses halves of surrogate pairs, which json lets through
     except (ValueError, RecursionError) as error:
         raise NotJsonError(Kind.INVALID, f"the message is not JSON: {str(error)[:120]}") from error
-    if not isinstance(envelope, dict):
-        raise ApiError(Kind.INVALID, f"the message must be a JSON object, not {type(envelope).__name__}")
-    envelope = without_nulls(envelope)
+    if not isinstance(found, dict):
+        raise ApiError(Kind.INVALID, f"the message must be a JSON object, not {type(found).__name__}")
+    return found
+
+
+def parse_instruction(frame: str) -> Instruction:
+    """A text frame as an instruction.  Raises NotJsonError, or ApiError for an envelope that lacks something."""
+    envelope = without_nulls(parse_object(frame))
     header = section(envelope, "header")
     action, task_id = text_field(header, "action"), text_field(header, "task_id")
     if not 0 < len(task_id) <= LONGEST_TASK_ID:

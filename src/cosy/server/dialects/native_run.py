@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 
 from cosy.server.dialects.fields import MAX_SEED, OUTPUT_RATES_HZ, plain_instruction
 from cosy.server.dialects.v1_body import Body, Text
-from cosy.server.text import TextQueue, too_long
+from cosy.server.text import Intake, TextQueue
 from cosy.types import (
     MAX_GAIN_DB,
     MAX_PITCH,
@@ -82,51 +82,21 @@ class Start(Body):
 
 
 @dataclass(eq=False)
-class Run:
+class Run(Intake):
     """One request, from `start` to `done`."""
 
-    request: SpeechRequest
-    text: TextQueue  # the request's, unless it came whole
+    request: SpeechRequest  # its text is `text`, unless it came whole
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    pieces: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)  # on their way into `text`; None: no more
-    characters: int = 0  # that have come
-    has_text: bool = False  # something that is not blank has come
-    accepting: bool = True  # `end` has not come yet
-    ready: asyncio.Event = field(default_factory=asyncio.Event)  # there is text, or there will be none
-    ready_s: float = 0.0  # time.perf_counter() at that moment
     first_audio_s: float | None = None  # after that moment
     compute_s: float = 0.0  # waited for the engine, so far
     told: int = 0  # the first segment whose end the client does not know
     speech: Speech | None = None
     speaking: asyncio.Task[None] | None = None
 
-    def take(self, piece: str, most: int) -> None:
-        """Text of the client.  Raises ApiError TOO_LARGE beyond the longest allowed."""
-        self.characters += len(piece)
-        if self.characters > most:
-            raise too_long(self.characters, most)
-        if piece:
-            self.pieces.put_nowait(piece)
-        if piece.strip():
-            self.has_text = True
-            self._make_ready()
-
     def whole(self, text: str) -> None:
         """The request came with all of its text."""
         self.has_text = bool(text.strip())
         self.end()
-
-    def end(self) -> None:
-        """No more text comes."""
-        self.accepting = False
-        self.pieces.put_nowait(None)
-        self._make_ready()
-
-    async def hand_on(self) -> None:
-        """Move text into the request, whose queue makes its writer wait: the socket must be read all the same."""
-        while (piece := await self.pieces.get()) is not None:
-            await self.text.put(piece)
-        self.text.close()
 
     def started(self, rate_hz: int) -> Event:
         """The request is in order, and text may come."""
@@ -163,11 +133,6 @@ class Run:
             "warnings": speech.warnings if speech else [],
             "stopped": stopped,
         }
-
-    def _make_ready(self) -> None:
-        if not self.ready.is_set():
-            self.ready_s = time.perf_counter()
-            self.ready.set()
 
 
 def _sentence(sentence: Sentence) -> Event:

@@ -15,22 +15,19 @@ import asyncio
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-import anyio
 from fastapi import Depends
-from pydantic_core import from_json
 from starlette.requests import HTTPConnection
-from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cosy.errors import TextError
-from cosy.server import logs
 from cosy.server.auth import SPEECH, Caller, allow, credentials
-from cosy.server.boundary import POLICY_VIOLATION, visit
+from cosy.server.boundary import POLICY_VIOLATION, note_failure
 from cosy.server.context import Context, context_of
-from cosy.server.dialects.envelope import compact_json, text_field
+from cosy.server.dialects.envelope import parse_object, text_field
 from cosy.server.dialects.native_run import Event, Run, Start
+from cosy.server.dialects.sockets import cut_short, send_frame, text_of, while_read
 from cosy.server.dialects.v1_body import parse
-from cosy.server.errors import ApiError, Kind, problem_of
+from cosy.server.errors import ApiError, Kind
 from cosy.server.speech import Speech
 from cosy.server.text import TextQueue
 
@@ -100,7 +97,7 @@ class SpeechSocket:
             self._caller = await self._by_key(start.key)
         text = TextQueue(self._context.settings.max_text_characters)
         voice = await self._context.voices.resolve(start.voice) if start.voice else None
-        run = Run(start.request(text, voice), text)
+        run = Run(text, start.request(text, voice))
         if start.text is not None:
             run.whole(start.text)
         await self._send(run.started(self._context.engine.sample_rate_hz))
@@ -130,33 +127,20 @@ class SpeechSocket:
         await run.ready.wait()
         if not run.has_text:
             raise TextError('there is no text to speak: send {"type": "text", "text": "..."} before end')
-        handing_on = asyncio.create_task(run.hand_on())
-        try:
-            async with await Speech.open(
-                self._context, caller, run.request, dialect=NAME, request_id=run.id
-            ) as run.speech:
-                async for packet in run.speech:
-                    await self._send(*run.ended(packet.segment), packet.data, run.progress(packet))
-        finally:
-            handing_on.cancel()
+        async with (
+            run.handing_on(),
+            await Speech.open(self._context, caller, run.request, dialect=NAME, request_id=run.id) as run.speech,
+        ):
+            async for packet in run.speech:
+                await self._send(*run.ended(packet.segment), packet.data, run.progress(packet))
         await self._send(*run.ended(), run.done())
 
     async def _send(self, *frames: Event | bytes) -> None:
         """With nothing else between them.  WebSocketDisconnect if the client is gone, or reads nothing any more."""
-        stall_s = self._context.settings.stall_s
         async with self._sending:
-            try:
-                with anyio.fail_after(stall_s):
-                    for frame in frames:
-                        await self._send_one(frame)
-            except TimeoutError:
-                raise WebSocketDisconnect(1006, f"nothing was read for {stall_s:g} s") from None
-
-    async def _send_one(self, frame: Event | bytes) -> None:
-        if isinstance(frame, bytes):
-            await self._websocket.send_bytes(frame)
-        else:
-            await self._websocket.send_text(compact_json(frame))
+            with while_read(self._context.settings.stall_s):
+                for frame in frames:
+                    await send_frame(self._websocket, frame)
 
     # Waiting and ending.
 
@@ -179,7 +163,7 @@ class SpeechSocket:
                 elif not done:
                     silence = f"nothing came for {self._context.settings.idle_timeout_s:g} s; send more text, or end"
                     raise ApiError(Kind.INVALID, silence)
-            return _read(waiting.result())
+            return parse_object(text_of(waiting.result()))
         finally:
             waiting.cancel()
 
@@ -201,12 +185,7 @@ class SpeechSocket:
         run, self._run = self._run, None
         if run is None or run.speaking is None:
             return False
-        if at_once:
-            run.speaking.cancel()
-        else:
-            async with self._sending:
-                run.speaking.cancel()
-        await asyncio.wait({run.speaking})
+        await cut_short(run.speaking, None if at_once else self._sending)
         if run.speaking.cancelled():
             return True
         error = run.speaking.exception()
@@ -218,36 +197,10 @@ class SpeechSocket:
         """Tell the client why, and close."""
         try:
             await self._drop(at_once=True)
-            self._note(error)
-            problem = problem_of(error)
+            problem = note_failure(error, NAME, self._context.metrics)
             told = {"code": problem.kind.value, "message": problem.message, "param": problem.param}
             await self._send({"type": "error", **told, "retry_after_s": problem.retry_after_s})
             unwelcome = problem.kind in (Kind.UNAUTHORIZED, Kind.FORBIDDEN)
             await self._websocket.close(POLICY_VIOLATION if unwelcome else NORMAL)
         except WebSocketDisconnect:
             pass  # nobody is left to be told
-
-    def _note(self, error: Exception) -> None:
-        """Count the failure, unless the speech it comes from has done so."""
-        current = visit.get()
-        if current is not None and current.told is error:
-            return
-        kind = problem_of(error).kind
-        self._context.metrics.failed(NAME, kind.value)
-        if kind is Kind.INTERNAL:
-            logs.logger.error("failure", exc_info=error, extra={"fields": {"dialect": NAME}})
-
-
-def _read(message: Message) -> dict[str, Any]:
-    """The object of a text frame.  Raises ApiError for anything else, WebSocketDisconnect at the end."""
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", 1006))
-    if message.get("text") is None:
-        raise ApiError(Kind.INVALID, "a binary frame came; send JSON in text frames only")
-    try:
-        found = from_json(message["text"], allow_inf_nan=False)  # refuses halves of surrogate pairs
-    except (ValueError, RecursionError) as error:
-        raise ApiError(Kind.INVALID, f"the message is not JSON: {str(error)[:120]}") from error
-    if not isinstance(found, dict):
-        raise ApiError(Kind.INVALID, f"the message must be a JSON object, not {type(found).__name__}")
-    return found

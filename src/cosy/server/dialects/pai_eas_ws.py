@@ -32,7 +32,7 @@ class PaiSession(DuplexSession[Task]):
 
     async def start(self, instruction: Instruction, text: TextQueue) -> Task:
         options = parse(Options, section(instruction.payload, "parameters"))
-        return Task(instruction.task_id, await options.request(text, self.context, stream=True), text)
+        return Task(text, instruction.task_id, await options.request(text, self.context, stream=True))
 
     async def deliver(self, task: Task, speech: Speech) -> None:
         results = Results(task.request_id, task.ready_s)
