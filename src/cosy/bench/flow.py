@@ -1,6 +1,7 @@
 """How long a block of the flow takes: computed once, against the whole sequence again (the official way).
 
     python -m cosy.bench.flow --blocks 10 --prompt 125
+    python -m cosy.bench.flow --bounded 50  # which is not exact, once something has left it
     python -m cosy.bench.flow --small
 
 Both ways run in turn on the same tokens, with random weights.  On the CPU the seconds are those of this process, which
@@ -24,7 +25,7 @@ from torch import Tensor
 from cosy.audio.constants import FRAMES_PER_TOKEN
 from cosy.config import EstimatorConfig, FlowConfig, FlowEncoderConfig
 from cosy.models.flow import Flow
-from cosy.models.flow_stream import FlowState, FlowStream, FullCache, Recompute
+from cosy.models.flow_stream import BoundedCache, FlowState, FlowStream, FullCache, Recompute
 
 SMALL = FlowConfig(
     input_size=64,
@@ -51,7 +52,8 @@ def main() -> None:
     dtype = getattr(torch, args.storage) if args.storage else None
     capacity = args.prompt + flow.config.encoder.static_chunk_size * (args.blocks + 1)
     prompt, tokens = random_input(flow, args.prompt, capacity - args.prompt)
-    ways = FlowStream(flow, FullCache(dtype)), FlowStream(flow, Recompute())
+    memory = FullCache(dtype) if args.bounded is None else BoundedCache(args.prompt, args.bounded, dtype)
+    ways = FlowStream(flow, memory), FlowStream(flow, Recompute())
     with timed(args.device) as opening:
         states = tuple(way.open(*prompt, capacity) for way in ways)
     rows = [one_block(ways, states, tokens, args.device) for _ in range(args.blocks)]
@@ -64,6 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prompt", type=int, default=125, help="prompt tokens (25 per second)")
     parser.add_argument("--blocks", type=int, default=10, help="blocks to time (1 s of audio each)")
     parser.add_argument("--storage", choices=["float16", "bfloat16", "float32"], help="of keys and values")
+    parser.add_argument("--bounded", type=int, help="keep the prompt and so many tokens before a block, not all")
     parser.add_argument("--device", default="cpu")
     return parser.parse_args()
 
