@@ -24,7 +24,7 @@ from cosy.models.speech_lm import SpeechLM
 from cosy.text.tokenizer import TextTokenizer
 from cosy.train.data.corpus import Corpus, Entry
 
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"\s*\S+")
 NO_WORD = -2  # of text that is not spoken
 INSTRUCTIONS = (
     "Speak slowly.", "Speak quickly.", "Speak in a low voice.", "Speak in a high voice.", "Whisper.", "Speak loudly.",
@@ -58,11 +58,11 @@ class Utterance:
 
 def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utterance:
     """Tokenise word by word (a word takes the space before it) and place every speech token in its word."""
-    words = _WORD.findall(entry.text)
-    pieces = [tokenizer.encode(word if i == 0 else f" {word}") for i, word in enumerate(words)]
+    words = [word for word, _ in entry.words] or _WORD.findall(entry.text)
+    pieces = [tokenizer.encode(word) for word in words]
     text_word = np.repeat(np.arange(len(words)), [len(p) for p in pieces])
     speech_word = np.full(len(codes), -1)
-    if len(entry.words) == len(words):
+    if entry.words:
         centres = (np.arange(len(codes)) + 0.5) / TOKEN_RATE_HZ
         found = np.searchsorted([end for _, end in entry.words], centres)
         speech_word = np.where(found < len(words), found, -1)
