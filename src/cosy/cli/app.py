@@ -29,6 +29,7 @@ from typer.core import TyperGroup
 from cosy.cli.bench import bench_app
 from cosy.cli.doctor import doctor
 from cosy.cli.evaluate import eval_app
+from cosy.cli.evaluate_mandarin import mandarin
 from cosy.cli.keys import keys_app, usage
 from cosy.cli.model import model_app
 from cosy.cli.say import say
@@ -82,6 +83,7 @@ app.add_typer(voice_app, name="voice")
 app.add_typer(model_app, name="model")
 app.command("text")(text_command)
 app.add_typer(eval_app, name="eval")
+eval_app.command()(mandarin)
 app.add_typer(bench_app, name="bench")
 app.command()(serve)
 app.add_typer(keys_app, name="keys")

@@ -7,7 +7,7 @@ import os
 import torch
 from torch import Tensor
 
-from cosy.api import Cosy
+from cosy.api import Cosy, collected
 from cosy.audio.constants import FRONT_END_RATE_HZ
 from cosy.audio.features import log_mel_16k, mel_spectrogram
 from cosy.audio.resample import resample
@@ -19,15 +19,20 @@ NOISE_SEED = 0
 
 
 class ModelSpeaker:
-    """`intelligibility.Speaker` over a loaded model and one of its voices (None: the first preset)."""
+    """`intelligibility.Speaker` over a loaded model and one of its voices (None: the first preset).
 
-    def __init__(self, cosy: Cosy, voice: str | None = None) -> None:
+    `streaming` speaks piece by piece, as a server does; the audio is to be the same.
+    """
+
+    def __init__(self, cosy: Cosy, voice: str | None = None, streaming: bool = False) -> None:
         self.cosy = cosy
         self.voice = cosy.voices.load(voice)
+        self.streaming = streaming
 
     def text_to_wave(self, sentence: str, seed: int) -> Sound:
         """The whole chain with the official sampler."""
-        speech = self.cosy.say(sentence, self.voice, seed=seed)
+        chunks = self.cosy.stream(sentence, self.voice, seed=seed, whole_segments=not self.streaming)
+        speech = collected(chunks)
         return speech.samples, speech.rate_hz
 
     @torch.inference_mode()
@@ -55,6 +60,8 @@ class ModelSpeaker:
         return resample(torch.from_numpy(wave), from_hz, to_hz).to(self.cosy.model.device)
 
 
-def open_speaker(model: str | os.PathLike[str] | None = None, voice: str | None = None) -> ModelSpeaker:
+def open_speaker(
+    model: str | os.PathLike[str] | None = None, voice: str | None = None, streaming: bool = False
+) -> ModelSpeaker:
     """Load a model directory (None: the bundled one) as the system under test."""
-    return ModelSpeaker(Cosy.load(model), voice)
+    return ModelSpeaker(Cosy.load(model), voice, streaming)
