@@ -65,9 +65,7 @@ class _Engine:
     def __init__(self) -> None:
         loader: Any = optional("espeakng_loader", "train")
         self.library = ctypes.CDLL(loader.get_library_path())
-        self.rate_hz = self.library.espeak_Initialize(
-            _SYNCHRONOUS, 0, loader.get_data_path().encode(), _PHONEME_EVENTS
-        )
+        self.rate_hz = self.library.espeak_Initialize(_SYNCHRONOUS, 0, loader.get_data_path().encode(), _PHONEME_EVENTS)
         self.callback = _Callback(self._receive)  # kept: the library does not
         self.library.espeak_SetSynthCallback(self.callback)
         self.audio: list[np.ndarray] = []

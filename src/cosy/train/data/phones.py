@@ -15,7 +15,17 @@ MANDARIN = "tj tch sj tr trh sr rr tz tsz yu ir iz eo ie ye ya wa wai wei wo yow
 PHONES = (PAUSE, *ENGLISH, *MANDARIN)
 
 # festival and flite, where their name differs
-_RADIO = {"ssil": PAUSE, "brth": PAUSE, "h#": PAUSE, "axr": "er", "el": "l", "em": "m", "en": "n", "dx": "t", "hv": "hh"}
+_RADIO = {
+    "ssil": PAUSE,
+    "brth": PAUSE,
+    "h#": PAUSE,
+    "axr": "er",
+    "el": "l",
+    "em": "m",
+    "en": "n",
+    "dx": "t",
+    "hv": "hh",
+}
 
 _ESPEAK_ENGLISH = """I:ih I2:ih I#:ih IR:er i:iy i::iy i@:iy i@3:iy E:eh e@:eh eI:ey V:ah VR:er a:ae aa:ae a#:ax @:ax @2:ax
     @-:ax @L:l 3:er 3::er 0:aa A::aa A@:aa O:ao O::ao O2:ao O@:ao o@:ao oU:ow U:uh U@:uh u::uw aI:ay aI2:ay aI@:ay aI3:ay

@@ -119,11 +119,16 @@ def _readings(han: str) -> list[str]:
             sounds[i] = "de5"
         elif char == "儿" and not _is_full_er(han, i):
             sounds[i] = "r5"
-    for i in range(len(han)):
-        if han[i : i + 2] in NEUTRAL:
-            sounds[i + 1] = sounds[i + 1][:-1] + "5"
+    i = 0
+    while i < len(han):
         if (phrase := han[i : i + 3]) in _PHRASES or (phrase := han[i : i + 2]) in _PHRASES:
             sounds[i : i + len(phrase)] = _PHRASES[phrase]
+            i += len(phrase)
+        elif han[i : i + 2] in NEUTRAL:
+            sounds[i + 1] = sounds[i + 1][:-1] + "5"
+            i += 2
+        else:
+            i += 1
     return [_sandhi(han, sounds, i) for i in range(len(han))]
 
 
@@ -152,6 +157,8 @@ def _sandhi(han: str, sounds: list[str], i: int) -> str:
 def _is_count(han: str, i: int) -> bool:
     """Whether 一 changes its tone: not as an ordinal, a digit among digits, a date or the end of a number."""
     before, after = han[i - 1 : i], han[i + 1]
+    if before == "点" and after == "刻":
+        return True
     if before and before in _NUMERALS + "第点幺初周期":
         return False
     if after in "零一二三四五六七八九幺月号楼班":

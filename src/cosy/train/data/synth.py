@@ -19,7 +19,8 @@ from cosy.train.data.corpus import _ARRAYS, build
 from cosy.train.data.espeak import EspeakVoice, speak
 from cosy.train.data.pinyin import pinyin
 from cosy.train.data.speakers import LEVELS_DB, Voice, spoken_by
-from cosy.train.data.teachers import Utterance, synthesise
+from cosy.train.data import teachers
+from cosy.train.data.teachers import Utterance
 
 ALL, LM_ONLY = tuple(_ARRAYS), ("whisper",)
 
@@ -43,7 +44,7 @@ class Job:
     arrays: Collection[str] = ALL
 
 
-def run(folder: Path, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, int]]:
+def synthesise(folder: Path, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, int]]:
     """Speak every job whose shard is not there yet; yield it with its length in tokens when it is done.
 
     Raises what a teacher raises; finished shards stay.
@@ -71,7 +72,7 @@ def utterances(voice: Voice, lines: Sequence[Line]) -> Iterator[Utterance]:
     """What the voice's teacher says, before the voice changes it."""
     if isinstance(voice.teacher, EspeakVoice):
         return (speak(voice.teacher, line.language, pieces(line.text, line.language)) for line in lines)
-    return synthesise(voice.teacher, [line.text for line in lines])
+    return teachers.synthesise(voice.teacher, [line.text for line in lines])
 
 
 _MARKS = {"，": ",", "。": ".", "？": "?", "！": "!", "、": ",", "；": ";", "：": ","}
