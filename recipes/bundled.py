@@ -41,7 +41,7 @@ from cosy.train.data.corpus import Corpus
 from cosy.train.data.english import draw, frequent_words, normal_form
 from cosy.train.data.espeak import EspeakVoice
 from cosy.train.data.speakers import STYLES, Voice
-from cosy.train.data.synth import LM_ONLY, Job, Line, synthesise
+from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
 from cosy.train.flow import FlowTask
 from cosy.train.lm import LMTask
 from cosy.train.speaker import SpeakerTask, embed
@@ -76,12 +76,12 @@ MODEL = ModelConfig(
 )  # fmt: skip
 
 _READ_AS_PINYIN = re.compile(r"\b(you|a|me)\b", re.IGNORECASE)  # espeak-ng takes these words for syllables
-ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 48
+ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
 STYLED = 0.3  # share of a voice's utterances that are spoken in a style
 VARIANTS = "f1 f2 f3 f5 m1 m2 m5 m6".split()  # of espeak-ng; slot WER below 15 % at a low and at a high pitch
 MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
-NEUTRAL_LM = {"en": 9000, "zh": 8000}  # utterances
-STYLED_LM = {"en": 250, "zh": 200}  # utterances of each style
+NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
+STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
 FEMALE_BASES, MALE_BASES = ("slt",), ("rms", "awb", "kal16")
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
 
@@ -103,7 +103,7 @@ def english_voice(name: str, rng: random.Random) -> Voice:
 
 
 def espeak_voice(rng: random.Random) -> EspeakVoice:
-    return EspeakVoice(rng.choice(VARIANTS), rng.randint(15, 85), rng.randint(30, 75), rng.randint(215, 255))
+    return EspeakVoice(rng.choice(VARIANTS), rng.randint(38, 85), rng.randint(30, 75), rng.randint(215, 255))
 
 
 def _styled(texts: Iterator[str], count: int, language: str, rng: random.Random) -> tuple[Line, ...]:
@@ -145,11 +145,18 @@ def mandarin_jobs() -> list[Job]:
         jobs.append(Job(f"{name}-en", Voice(name, slower), _styled(english, 12, "en", rng)))
     for number in range(MANDARIN_VOICES):
         voice = Voice(
-            f"zh-{number:03d}", espeak_voice(rng), rng.uniform(0.8, 1.25), rng.uniform(0.88, 1.14),
+            f"zh-{number:03d}", espeak_voice(rng), rng.uniform(0.95, 1.3), rng.uniform(0.88, 1.14),
             rng.uniform(0.8, 1.2), rng.uniform(0.95, 1.05),
         )  # fmt: skip
         jobs.append(Job(voice.name, voice, _styled(chinese, 16, "zh", rng)))
     return jobs
+
+
+def sound_jobs() -> list[Job]:
+    """Laughter and breath of the teachers, to be joined to sentences."""
+    jobs = [Job("sounds-cmn", MANDARIN, (*(laughter("zh", n) for n in (2, 3, 4, 5)), breath("zh")))]
+    english = (*(laughter("en", n) for n in (2, 3, 4, 5)), breath("en"))
+    return jobs + [Job(f"sounds-{teacher}", Voice(teacher, teacher), english) for teacher in PLAIN]
 
 
 def _lm_jobs(voice: Voice, language: str, texts: Iterator[str]) -> list[Job]:
@@ -172,7 +179,7 @@ def lm_en_jobs() -> list[Job]:
 
 VOICES = {"english": english_jobs, "mandarin": mandarin_jobs}
 SENTENCES = {"lm_zh": lm_zh_jobs, "lm_en": lm_en_jobs}
-JOBS = {**VOICES, **SENTENCES}
+JOBS = {**VOICES, **SENTENCES, "sounds": sound_jobs}
 
 
 class Recipe:
@@ -203,23 +210,23 @@ class Recipe:
 
     def tokenizer(self) -> None:
         task = TokenizerTask(TOKENIZER, self.corpus(*VOICES))
-        self._train("tokenizer", task, _schedule(1.2e-3, 3000, warmup_steps=100, ema=0.995))
+        self._train("tokenizer", task, _schedule(1.5e-3, 2200, warmup_steps=100, ema=0.995))
 
     def speaker(self) -> None:
         task = SpeakerTask(SPEAKER, self.corpus(*VOICES))
-        self._train("speaker", task, _schedule(2e-3, 1500, warmup_steps=100, ema=0.99))
+        self._train("speaker", task, _schedule(2e-3, 1000, warmup_steps=100, ema=0.99))
 
     def encode(self) -> None:
         """Speech tokens of every corpus."""
         network = SpeechTokenizer(TOKENIZER)
         network.load_state_dict(self._trained("tokenizer", "tokenizer."))
-        encode(self.corpus(*VOICES, *SENTENCES), network)
+        encode(self.corpus(*JOBS), network)
 
     def embed(self) -> None:
         """Speaker vectors of what the flow learns."""
         network = SpeakerEncoder(SPEAKER)
         network.load_state_dict(self._trained("speaker", "encoder."))
-        embed(self.corpus(*VOICES), network)
+        embed(self.corpus(*VOICES, "sounds"), network)
 
     def vocabulary(self) -> None:
         """The text tokenizer: subwords of the English text, and the commonest hanzi."""
@@ -240,12 +247,13 @@ class Recipe:
         self._train("vocoder", task, _schedule(1e-3, 4000, ema=0.998, clip_norm=20.0, bfloat16=False))
 
     def flow(self) -> None:
-        task = FlowTask(MODEL.flow, self.corpus(*VOICES))
+        task = FlowTask(MODEL.flow, self.corpus(*VOICES, "sounds"))
         self._train("flow", task, _schedule(1.2e-3, 5000, warmup_steps=200, ema=0.998))
 
     def lm(self) -> None:
         tokenizer = TextTokenizer(self.folder / "vocabulary")
-        task = LMTask(MODEL.llm, tokenizer, self.corpus(*SENTENCES), self.corpus(*VOICES))
+        sounds = self.corpus("sounds")
+        task = LMTask(MODEL.llm, tokenizer, self.corpus(*SENTENCES), self.corpus(*VOICES), sounds)
         self._train("lm", task, _schedule(1.5e-3, 9000, warmup_steps=200, ema=0.998))
 
 

@@ -88,6 +88,7 @@ class Mix:
     any_prompt: float = 0.25
     bistream: float = 0.3
     corrupt: float = 0.15  # of the speech inputs, replaced by random tokens
+    sound: float = 0.04  # of neutral utterances: laughter or breath before or after it
     neutral_instruction: float = 0.08  # of neutral utterances: one that changes nothing
 
 
@@ -100,6 +101,7 @@ class LMTask:
         tokenizer: TextTokenizer,
         targets: Corpus,
         prompts: Corpus,
+        sounds: Corpus | None = None,
         *,
         mix: Mix = Mix(),
         positions: int = 1600,  # per batch
@@ -117,6 +119,7 @@ class LMTask:
         }
         self.targets = _aligned(targets, tokenizer)
         self.prompts = _aligned(prompts, tokenizer)
+        self.sounds = _aligned(sounds, tokenizer) if sounds else []
         self.styles = [entry.style for entry in targets.entries]
         self.neutral = [i for i, entry in enumerate(prompts.entries) if not entry.style]
         entries = prompts.entries
@@ -132,6 +135,9 @@ class LMTask:
         target, style = self.targets[index], self.styles[index]
         if style or rng.random() < self.mix.neutral_instruction:
             return self._instructed(target, style, rng)
+        if self.sounds and rng.random() < self.mix.sound:
+            parts = [self.sounds[int(rng.integers(len(self.sounds)))], target]
+            return Utterance.join(parts if rng.random() < 0.6 else parts[::-1])
         if self.neutral and kind < self.mix.same_speaker + self.mix.any_prompt:
             return Utterance.join([self.prompts[int(rng.choice(self.neutral))], target])
         return target

@@ -3,11 +3,11 @@ ternary digits.
 
 The kept part is `SpeechTokenizer`; everything behind the bottleneck exists for training alone and
 predicts two frames (20 ms) per token, because closures and bursts get lost at one label per token.
-The heads know the speaker, so that the code need not say who speaks; pitch is told relative to the speaker's own.
+The code is not to say who speaks: the heads are told the speaker, except the one of pitch, which hears how far from the
+speaker's own pitch a frame is and so makes the code carry just that.
 """
 
 from __future__ import annotations
-
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from cosy.train.data.corpus import PER_TOKEN, Corpus
 from cosy.train.data.phones import PHONES
 
 CEPSTRA = 20
+PITCH_UNIT = 0.12  # of log F0, two semitones: the deviation of a lively reader
 EFFORTS = ("", "soft", "loud", "whisper")  # styles that are told apart; any other counts as the first
 
 
@@ -31,43 +32,44 @@ class Recogniser(nn.Module):
         super().__init__()
         self.tokenizer = SpeechTokenizer(config)
         width = config.n_state
-        self.outputs = len(PHONES) + 2 + CEPSTRA + len(EFFORTS)  # phones, voicing, pitch, cepstra, effort
+        self.outputs = len(PHONES) + 1 + CEPSTRA + len(EFFORTS)  # phones, voicing, cepstra, effort
         self.up = nn.Linear(8, width)
         self.speaker = nn.Embedding(speakers, width)
         self.mix = nn.ModuleList(nn.Conv1d(width, width, 5, padding=2) for _ in range(2))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.head = nn.Linear(width, FRAMES_PER_TOKEN * self.outputs)
+        self.pitch = nn.Linear(width, FRAMES_PER_TOKEN)
 
-    def forward(self, mel: Tensor, lengths: Tensor, speaker: Tensor) -> Tensor:
-        """mel (B, 128, T), lengths (B,), speaker (B,) -> predictions (B, T/2, outputs)."""
+    def forward(self, mel: Tensor, lengths: Tensor, speaker: Tensor) -> tuple[Tensor, Tensor]:
+        """mel (B, 128, T), lengths (B,), speaker (B,) -> predictions (B, T/2, outputs), relative pitch (B, T/2)."""
         hidden, _ = self.tokenizer.hidden(mel, lengths)
         z = self.tokenizer.project(hidden)
-        x = self.up(SpeechTokenizer.straight_through(z)) + self.speaker(speaker)[:, None]
+        x = self.up(SpeechTokenizer.straight_through(z))
         for norm, mix in zip(self.norms, self.mix, strict=True):
             x = x + F.gelu(mix(norm(x).transpose(1, 2))).transpose(1, 2)
-        out: Tensor = self.head(x)
-        return out.reshape(x.shape[0], -1, self.outputs)
+        out: Tensor = self.head(x + self.speaker(speaker)[:, None])
+        return out.reshape(x.shape[0], -1, self.outputs), self.pitch(x).flatten(1)
 
 
 class TokenizerTask:
-    """Random windows of `tokens` speech tokens (3 s), each of one speaker; see `trainer.Task`."""
+    """Random windows of `tokens` speech tokens (4 s), each of one speaker in several styles; see `trainer.Task`."""
 
-    def __init__(self, config: SpeechTokenizerConfig, corpus: Corpus, batch: int = 16, tokens: int = 75) -> None:
+    def __init__(self, config: SpeechTokenizerConfig, corpus: Corpus, batch: int = 12, tokens: int = 100) -> None:
         self.corpus, self.size, self.tokens = corpus, batch, tokens
         self.speakers = list(corpus.by_speaker.values())
         self.network = Recogniser(config, len(self.speakers))
         shares = np.sqrt([sum(corpus.entries[i].tokens for i in indices) for indices in self.speakers])
         self.shares = shares / shares.sum()
-        self.pitch = [self._pitch_statistics(indices) for indices in self.speakers]
+        self.pitch = torch.tensor([self._own_pitch(indices) for indices in self.speakers])
         basis = np.cos(np.pi / 80 * np.outer(np.arange(1, CEPSTRA + 1), np.arange(80) + 0.5)) / np.sqrt(40)
         self.basis = torch.from_numpy(basis.astype(np.float32))
 
-    def _pitch_statistics(self, indices: np.ndarray) -> tuple[float, float]:
-        """Mean and deviation of the logarithm of a speaker's F0 over voiced frames of neutral speech."""
+    def _own_pitch(self, indices: np.ndarray) -> float:
+        """Mean of the logarithm of a speaker's F0 over voiced frames of neutral speech."""
         neutral = [i for i in indices if not self.corpus.entries[i].style] or list(indices)
         values = np.concatenate([self.corpus.slice("f0", i) for i in neutral[:100]])
         logs = np.log(values[values > 0]) if (values > 0).any() else np.zeros(1)
-        return float(logs.mean()), float(logs.std()) + 1e-3
+        return float(logs.mean())
 
     def _window(self, rng: np.random.Generator) -> tuple[int, dict[str, np.ndarray]]:
         """Utterances of one speaker joined until the window is full, cut at a random start: speaker and arrays."""
@@ -92,29 +94,29 @@ class TokenizerTask:
         rows = [self._window(rng) for _ in range(self.size)]
         stack = {n: torch.from_numpy(np.stack([r[1][n] for r in rows])) for n in rows[0][1]}
         f0 = stack["f0"]
-        mean, std = (torch.tensor([self.pitch[r[0]][i] for r in rows])[:, None] for i in (0, 1))
+        speaker = torch.tensor([r[0] for r in rows])
         heard = [_through_another_channel(r[1]["whisper"].astype(np.float32), rng) for r in rows]
         return {
             "mel": torch.from_numpy(np.stack(heard)).transpose(1, 2).contiguous(),
-            "speaker": torch.tensor([r[0] for r in rows]),
+            "speaker": speaker,
             "phone": stack["phone"].long(),
             "voiced": (f0 > 0).float(),
-            "pitch": ((f0.clamp(min=1.0).log() - mean) / std).clamp(-4, 4),
+            "pitch": ((f0.clamp(min=1.0).log() - self.pitch[speaker, None]) / PITCH_UNIT).clamp(-4, 4),
             "cepstra": stack["mel"].float() @ self.basis.T,
             "effort": stack["effort"].long(),
         }
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         lengths = torch.full((len(batch["mel"]),), batch["mel"].shape[-1], device=batch["mel"].device)
-        out = self.network(batch["mel"], lengths, batch["speaker"])
-        phones, voicing, pitch, cepstra, efforts = out.float().split([len(PHONES), 1, 1, CEPSTRA, len(EFFORTS)], dim=-1)
+        out, pitch = self.network(batch["mel"], lengths, batch["speaker"])
+        phones, voicing, cepstra, efforts = out.float().split([len(PHONES), 1, CEPSTRA, len(EFFORTS)], dim=-1)
         voiced = batch["voiced"]
         phone = F.cross_entropy(phones.flatten(0, 1), batch["phone"].flatten())
         voice = F.binary_cross_entropy_with_logits(voicing.squeeze(-1), voiced)
-        tone = ((pitch.squeeze(-1) - batch["pitch"]).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+        tone = ((pitch.float() - batch["pitch"]).abs() * voiced).sum() / voiced.sum().clamp(min=1)
         shape = (cepstra - batch["cepstra"]).abs().mean()
         effort = F.cross_entropy(efforts.flatten(0, 1), batch["effort"].flatten())
-        total = phone + 0.3 * voice + 0.5 * tone + 0.2 * shape + 0.2 * effort
+        total = phone + 0.3 * voice + 0.7 * tone + 0.2 * shape + 0.2 * effort
         accuracy = (phones.argmax(-1) == batch["phone"]).float().mean()
         return total, {
             "phone": phone.item(), "accuracy": accuracy.item(), "pitch": tone.item(), "cepstra": shape.item(),
@@ -135,12 +137,19 @@ def _through_another_channel(mel: np.ndarray, rng: np.random.Generator) -> np.nd
 
 @torch.inference_mode()
 def encode(corpus: Corpus, tokenizer: SpeechTokenizer) -> None:
-    """Write `codes.npy`, the speech tokens of every utterance, into every shard of the corpus."""
+    """Write `codes.npy`, the speech tokens of every utterance, into every shard of the corpus.
+
+    A styled utterance is heard after a neutral one of its speaker: alone, a high voice is just another speaker.
+    """
     tokenizer.eval()
+    neutral = {e.speaker: i for i, e in reversed(list(enumerate(corpus.entries))) if not e.style}
     found: list[list[np.ndarray]] = [[] for _ in corpus.shards]
     for index, entry in enumerate(corpus.entries):
-        mel = torch.from_numpy(corpus.slice("whisper", index).astype(np.float32)).T[None]
+        before = neutral.get(entry.speaker) if entry.style else None
+        heard = [corpus.slice("whisper", i).astype(np.float32) for i in (before, index) if i is not None]
+        mel = torch.from_numpy(np.concatenate(heard)).T[None]
         tokens, _ = tokenizer(mel, torch.tensor([mel.shape[-1]]))
-        found[entry.shard].append(tokens[0, : entry.tokens].numpy().astype(np.int16))
+        skipped = 0 if before is None else corpus.entries[before].tokens
+        found[entry.shard].append(tokens[0, skipped : skipped + entry.tokens].numpy().astype(np.int16))
     for shard, rows in zip(corpus.shards, found, strict=True):
         np.save(shard / "codes.npy", np.concatenate(rows))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cosy.dependencies import optional
-from cosy.errors import ParameterError, EngineError
+from cosy.errors import EngineError, ParameterError
 from cosy.train.data.phones import PAUSE, PHONES, phone_index
 from cosy.train.data.teachers import Span, Utterance
 

@@ -9,29 +9,40 @@ import multiprocessing
 import re
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from cosy.train.data import teachers
 from cosy.train.data.corpus import _ARRAYS, build
 from cosy.train.data.espeak import EspeakVoice, speak
 from cosy.train.data.pinyin import pinyin
 from cosy.train.data.speakers import LEVELS_DB, Voice, spoken_by
-from cosy.train.data import teachers
-from cosy.train.data.teachers import Utterance
+from cosy.train.data.teachers import Span, Utterance
 
 ALL, LM_ONLY = tuple(_ARRAYS), ("whisper",)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One utterance to be spoken."""
+    """One utterance to be spoken; a sound without words has a mark for its text and says something else."""
 
     text: str
     language: str = "en"
     style: str = ""
+    said: str = ""
+
+
+def laughter(language: str, syllables: int) -> Line:
+    """`[laughter]`: ha ha ha."""
+    return Line("[laughter]", language, "cheerful", ("哈" if language == "zh" else "ha ") * syllables + ".")
+
+
+def breath(language: str) -> Line:
+    """`[breath]`: a whispered vowel."""
+    return Line("[breath]", language, "whisper", "呵。" if language == "zh" else "huh.")
 
 
 @dataclass(frozen=True)
@@ -61,18 +72,24 @@ def synthesise(folder: Path, jobs: Sequence[Job], workers: int) -> Iterator[tupl
 
 
 def _run(folder: Path, job: Job) -> int:
-    shaped = (
-        spoken_by(job.voice, utterance, line.style)
-        for line, utterance in zip(job.lines, utterances(job.voice, job.lines), strict=True)
-    )
+    spoken = zip(job.lines, utterances(job.voice, job.lines), strict=True)
+    shaped = (_as_written(line, spoken_by(job.voice, utterance, line.style)) for line, utterance in spoken)
     return build(folder / job.name, (u for u in shaped if np.any(u.audio)), job.arrays, LEVELS_DB)
+
+
+def _as_written(line: Line, utterance: Utterance) -> Utterance:
+    """A sound without words goes by its mark, and is a neutral thing to do."""
+    if not line.said:
+        return utterance
+    whole = Span(line.text, utterance.phones[0].start_s, utterance.phones[-1].end_s)
+    return replace(utterance, text=line.text, words=(whole,), style="")
 
 
 def utterances(voice: Voice, lines: Sequence[Line]) -> Iterator[Utterance]:
     """What the voice's teacher says, before the voice changes it."""
     if isinstance(voice.teacher, EspeakVoice):
-        return (speak(voice.teacher, line.language, pieces(line.text, line.language)) for line in lines)
-    return teachers.synthesise(voice.teacher, [line.text for line in lines])
+        return (speak(voice.teacher, line.language, pieces(line.said or line.text, line.language)) for line in lines)
+    return teachers.synthesise(voice.teacher, [line.said or line.text for line in lines])
 
 
 _MARKS = {"，": ",", "。": ".", "？": "?", "！": "!", "、": ",", "；": ";", "：": ","}
