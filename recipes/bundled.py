@@ -15,11 +15,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+import soundfile
 import torch
-from torch import Tensor
 
+from cosy.audio.constants import SAMPLE_RATE_HZ
+from cosy.checkpoint.layout import Part as NetworkName
+from cosy.checkpoint.load import load_model
+from cosy.checkpoint.speakers import Speaker, write_speakers
 from cosy.config import (
     EstimatorConfig,
     FlowConfig,
@@ -32,10 +37,13 @@ from cosy.config import (
     VocoderConfig,
 )
 from cosy.eval.sentences import EVERYDAY, MANDARIN_EVERYDAY, MIXED, slot_sentences
+from cosy.models.flow import Flow
 from cosy.models.speaker_encoder import SpeakerEncoder
+from cosy.models.speech_lm import SpeechLM
 from cosy.models.speech_tokenizer import SpeechTokenizer
+from cosy.models.vocoder import Vocoder
 from cosy.text.tokenizer import TextTokenizer, add_characters, train_bpe
-from cosy.train.assemble import averaged, start_from
+from cosy.train.assemble import assemble, averaged, sharpen, start_from
 from cosy.train.data import mandarin
 from cosy.train.data.corpus import Corpus
 from cosy.train.data.english import draw, frequent_words, normal_form
@@ -48,6 +56,9 @@ from cosy.train.speaker import SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
 from cosy.train.vocoder import F0Task, VocoderTask
+from cosy.voices.prepare import prepare_voice
+
+N = TypeVar("N", bound=torch.nn.Module)
 
 TOKENIZER = SpeechTokenizerConfig(n_state=192, n_head=3, n_layer=3)
 SPEAKER = SpeakerEncoderConfig(front_channels=8, init_channels=32, growth_rate=8)
@@ -74,6 +85,20 @@ MODEL = ModelConfig(
     ),
     hift=VocoderConfig(base_channels=64, f0_cond_channels=128),
 )  # fmt: skip
+
+TEMPERATURE = 0.85  # of the language model's head, see `assemble.sharpen`
+
+REFERENCE = "The garden behind the house was quiet, and a warm wind moved slowly through the tall green trees."
+PRESETS = {  # the first is the default
+    "anna": Voice("", "slt"),
+    "alex": Voice("", "rms"),
+    "benjamin": Voice("", "awb"),
+    "charles": Voice("", "kal16"),
+    "david": Voice("", EspeakVoice("m5", 74, 60, 165)),
+    "bella": Voice("", "slt", pitch=0.94, formants=0.88, intonation=0.95),
+    "claire": Voice("", "rms", pitch=1.7, formants=1.17),
+    "diana": Voice("", EspeakVoice("f2", 45, 60, 165)),  # the voice of MANDARIN
+}
 
 _READ_AS_PINYIN = re.compile(r"\b(you|a|me)\b", re.IGNORECASE)  # espeak-ng takes these words for syllables
 ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
@@ -152,6 +177,26 @@ def mandarin_jobs() -> list[Job]:
     return jobs
 
 
+def unseen_jobs() -> list[Job]:
+    """Twenty voices drawn like those of the training, from another seed; two utterances of 4 s and more each."""
+    rng = random.Random(99)
+    english = (t for t in draw(98, frequent_words(6000), held_out_english()) if 12 <= len(t.split()) <= 18)
+    chinese = (t for t in _mandarin_texts(97) if len(t) > 20)
+    jobs = []
+    for number in range(20):
+        teacher = espeak_voice(rng)
+        if number < 10:
+            voice, language = english_voice(f"unseen-{number:02d}", rng), "en"
+        elif number < 15:
+            slower = replace(teacher, words_per_minute=round(teacher.words_per_minute * 0.7))
+            voice, language = Voice(f"unseen-{number:02d}", slower), "en"
+        else:
+            voice, language = Voice(f"unseen-{number:02d}", teacher), "zh"
+        texts = english if language == "en" else chinese
+        jobs.append(Job(voice.name, voice, tuple(Line(t, language) for t in itertools.islice(texts, 2))))
+    return jobs
+
+
 def sound_jobs() -> list[Job]:
     """Laughter and breath of the teachers, to be joined to sentences."""
     jobs = [Job("sounds-cmn", MANDARIN, (*(laughter("zh", n) for n in (2, 3, 4, 5)), breath("zh")))]
@@ -205,28 +250,26 @@ class Recipe:
         for row in Trainer(task, schedule, self.folder / "runs" / name).run():
             logging.info("%s %s", name, json.dumps({k: round(v, 4) for k, v in row.items()}))
 
-    def _trained(self, name: str, prefix: str = "") -> dict[str, Tensor]:
-        return averaged(self.folder / "runs" / name, prefix)
+    def _network(self, network: N, name: str, prefix: str = "") -> N:
+        """The network with the averaged weights of a run."""
+        network.load_state_dict(averaged(self.folder / "runs" / name, prefix))
+        return network.eval()
 
     def tokenizer(self) -> None:
         task = TokenizerTask(TOKENIZER, self.corpus(*VOICES))
-        self._train("tokenizer", task, _schedule(1.5e-3, 2200, warmup_steps=100, ema=0.995))
+        self._train("tokenizer", task, _schedule(1.5e-3, 2000, warmup_steps=100, ema=0.995))
 
     def speaker(self) -> None:
         task = SpeakerTask(SPEAKER, self.corpus(*VOICES))
-        self._train("speaker", task, _schedule(2e-3, 1000, warmup_steps=100, ema=0.99))
+        self._train("speaker", task, _schedule(2e-3, 600, warmup_steps=100, ema=0.99))
 
     def encode(self) -> None:
         """Speech tokens of every corpus."""
-        network = SpeechTokenizer(TOKENIZER)
-        network.load_state_dict(self._trained("tokenizer", "tokenizer."))
-        encode(self.corpus(*JOBS), network)
+        encode(self.corpus(*JOBS), self._network(SpeechTokenizer(TOKENIZER), "tokenizer", "tokenizer."))
 
     def embed(self) -> None:
         """Speaker vectors of what the flow learns."""
-        network = SpeakerEncoder(SPEAKER)
-        network.load_state_dict(self._trained("speaker", "encoder."))
-        embed(self.corpus(*VOICES, "sounds"), network)
+        embed(self.corpus(*VOICES, "sounds"), self._network(SpeakerEncoder(SPEAKER), "speaker", "encoder."))
 
     def vocabulary(self) -> None:
         """The text tokenizer: subwords of the English text, and the commonest hanzi."""
@@ -238,11 +281,10 @@ class Recipe:
 
     def f0(self) -> None:
         task = F0Task(MODEL.hift, self.corpus(*VOICES))
-        self._train("f0", task, _schedule(1.5e-3, 2500, ema=0.998, clip_norm=100.0, bfloat16=False))
+        self._train("f0", task, _schedule(1.5e-3, 1500, ema=0.998, clip_norm=100.0, bfloat16=False))
 
     def vocoder(self) -> None:
-        predictor = F0Task(MODEL.hift, self.corpus(*VOICES)).network
-        predictor.load_state_dict(self._trained("f0"))
+        predictor = self._network(F0Task(MODEL.hift, self.corpus(*VOICES)).network, "f0")
         task = VocoderTask(MODEL.hift, self.corpus(*VOICES), predictor)
         self._train("vocoder", task, _schedule(1e-3, 4000, ema=0.998, clip_norm=20.0, bfloat16=False))
 
@@ -250,11 +292,64 @@ class Recipe:
         task = FlowTask(MODEL.flow, self.corpus(*VOICES, "sounds"))
         self._train("flow", task, _schedule(1.2e-3, 5000, warmup_steps=200, ema=0.998))
 
+    def references(self) -> None:
+        """What the preset voices are made from: one recording of each."""
+        jobs = [Job(name, replace(voice, name=name), (Line(REFERENCE),)) for name, voice in PRESETS.items()]
+        list(synthesise(self.folder / "references", jobs, workers=1))
+
+    def unseen(self) -> None:
+        """Prompts of voices that no network is trained on, as a list of `cosy eval`: utterance|text|recording|target."""
+        folder = self.folder / "unseen"
+        list(synthesise(folder / "corpus", unseen_jobs(), workers=1))
+        corpus = Corpus(folder / "corpus")
+        for language in ("en", "zh"):
+            lines = []
+            for speaker, indices in corpus.by_speaker.items():
+                prompt, target = indices[:2]
+                if corpus.entries[prompt].language == language:
+                    wave = corpus.slice("wave", prompt).astype(np.float32) / 32768
+                    soundfile.write(folder / f"{speaker}.wav", wave, SAMPLE_RATE_HZ)
+                    text = corpus.entries[prompt].text
+                    lines.append(f"{speaker}|{text}|{speaker}.wav|{corpus.entries[target].text}\n")
+            (folder / f"{language}.lst").write_text("".join(lines), encoding="utf-8")
+
     def lm(self) -> None:
         tokenizer = TextTokenizer(self.folder / "vocabulary")
         sounds = self.corpus("sounds")
         task = LMTask(MODEL.llm, tokenizer, self.corpus(*SENTENCES), self.corpus(*VOICES), sounds)
         self._train("lm", task, _schedule(1.5e-3, 9000, warmup_steps=200, ema=0.998))
+
+    def assemble(self) -> None:
+        """Write the model directory `model`."""
+        llm = self._network(SpeechLM(MODEL.llm), "lm")
+        flow, hift = self._network(Flow(MODEL.flow), "flow"), self._network(Vocoder(MODEL.hift), "vocoder")
+        sharpen(llm, TEMPERATURE)
+        networks: dict[NetworkName, torch.nn.Module] = {"llm": llm, "flow": flow, "hift": hift}
+        assemble(
+            self.folder / "model",
+            MODEL,
+            networks,
+            self._network(SpeechTokenizer(TOKENIZER), "tokenizer", "tokenizer."),
+            self._network(SpeakerEncoder(SPEAKER), "speaker", "encoder."),
+            self.folder / "vocabulary",
+            {},
+            (Path(__file__).parent / "bundled_card.md").read_text(encoding="utf-8"),
+        )
+        self._presets(self.folder / "model")
+
+    def _presets(self, directory: Path) -> None:
+        """Make every preset from its reference, as a user's recording would be, and keep the reference beside it."""
+        model = load_model(directory, parts=("speech_tokenizer", "speaker_encoder"))
+        references = self.corpus("references")
+        speakers = {}
+        (directory / "references").mkdir(exist_ok=True)
+        for index, entry in enumerate(references.entries):
+            wave = references.slice("wave", index).astype(np.float32) / 32768
+            soundfile.write(directory / "references" / f"{entry.speaker}.flac", wave, SAMPLE_RATE_HZ)
+            voice = prepare_voice((wave, SAMPLE_RATE_HZ), entry.text, model, name=entry.speaker)
+            tokens = voice.tokens[None].int()
+            speakers[entry.speaker] = Speaker(voice.embedding[None], voice.info.prompt_text, tokens, voice.mel[None])
+        write_speakers({name: speakers[name] for name in PRESETS}, directory / "spk2info.safetensors")
 
 
 def _schedule(learning_rate: float, steps: int, **options: Any) -> Schedule:

@@ -120,9 +120,13 @@ class LMTask:
         self.targets = _aligned(targets, tokenizer)
         self.prompts = _aligned(prompts, tokenizer)
         self.sounds = _aligned(sounds, tokenizer) if sounds else []
-        self.styles = [entry.style for entry in targets.entries]
-        self.neutral = [i for i, entry in enumerate(prompts.entries) if not entry.style]
         entries = prompts.entries
+        self.styles = [entry.style for entry in targets.entries]
+        for index, entry in enumerate(entries):
+            if entry.style:  # whoever speaks it
+                self.targets.append(self.prompts[index])
+                self.styles.append(entry.style)
+        self.neutral = [i for i, entry in enumerate(entries) if not entry.style]
         groups = prompts.by_speaker.values()
         self.groups = [group for group in ([i for i in g if not entries[i].style] for g in groups) if len(group) > 1]
 

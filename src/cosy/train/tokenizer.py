@@ -21,6 +21,7 @@ from cosy.train.data.corpus import PER_TOKEN, Corpus
 from cosy.train.data.phones import PHONES
 
 CEPSTRA = 20
+MIDDLE_PITCH = 5.0  # log F0 of 148 Hz
 PITCH_UNIT = 0.12  # of log F0, two semitones: the deviation of a lively reader
 EFFORTS = ("", "soft", "loud", "whisper")  # styles that are told apart; any other counts as the first
 
@@ -39,16 +40,20 @@ class Recogniser(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.head = nn.Linear(width, FRAMES_PER_TOKEN * self.outputs)
         self.pitch = nn.Linear(width, FRAMES_PER_TOKEN)
+        self.heard_pitch = nn.Linear(width, FRAMES_PER_TOKEN * 2)
 
-    def forward(self, mel: Tensor, lengths: Tensor, speaker: Tensor) -> tuple[Tensor, Tensor]:
-        """mel (B, 128, T), lengths (B,), speaker (B,) -> predictions (B, T/2, outputs), relative pitch (B, T/2)."""
+    def forward(self, mel: Tensor, lengths: Tensor, speaker: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """mel (B, 128, T), lengths (B,), speaker (B,) -> predictions (B, T/2, outputs), relative pitch (B, T/2), and
+        absolute and relative pitch before the bottleneck (B, T/2, 2), without which the encoder is slow to hear it.
+        """
         hidden, _ = self.tokenizer.hidden(mel, lengths)
         z = self.tokenizer.project(hidden)
         x = self.up(SpeechTokenizer.straight_through(z))
         for norm, mix in zip(self.norms, self.mix, strict=True):
             x = x + F.gelu(mix(norm(x).transpose(1, 2))).transpose(1, 2)
         out: Tensor = self.head(x + self.speaker(speaker)[:, None])
-        return out.reshape(x.shape[0], -1, self.outputs), self.pitch(x).flatten(1)
+        heard = self.heard_pitch(hidden).reshape(x.shape[0], -1, 2)
+        return out.reshape(x.shape[0], -1, self.outputs), self.pitch(x).flatten(1), heard
 
 
 class TokenizerTask:
@@ -101,6 +106,7 @@ class TokenizerTask:
             "speaker": speaker,
             "phone": stack["phone"].long(),
             "voiced": (f0 > 0).float(),
+            "absolute": (f0.clamp(min=1.0).log() - MIDDLE_PITCH) / PITCH_UNIT,
             "pitch": ((f0.clamp(min=1.0).log() - self.pitch[speaker, None]) / PITCH_UNIT).clamp(-4, 4),
             "cepstra": stack["mel"].float() @ self.basis.T,
             "effort": stack["effort"].long(),
@@ -108,18 +114,20 @@ class TokenizerTask:
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         lengths = torch.full((len(batch["mel"]),), batch["mel"].shape[-1], device=batch["mel"].device)
-        out, pitch = self.network(batch["mel"], lengths, batch["speaker"])
+        out, pitch, heard = self.network(batch["mel"], lengths, batch["speaker"])
         phones, voicing, cepstra, efforts = out.float().split([len(PHONES), 1, CEPSTRA, len(EFFORTS)], dim=-1)
         voiced = batch["voiced"]
         phone = F.cross_entropy(phones.flatten(0, 1), batch["phone"].flatten())
         voice = F.binary_cross_entropy_with_logits(voicing.squeeze(-1), voiced)
+        both = torch.stack([batch["absolute"], batch["pitch"]], dim=-1)
         tone = ((pitch.float() - batch["pitch"]).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+        heard = ((heard.float() - both).abs().sum(-1) * voiced).sum() / voiced.sum().clamp(min=1)
         shape = (cepstra - batch["cepstra"]).abs().mean()
         effort = F.cross_entropy(efforts.flatten(0, 1), batch["effort"].flatten())
-        total = phone + 0.3 * voice + 0.7 * tone + 0.2 * shape + 0.2 * effort
+        total = phone + 0.3 * voice + 0.7 * tone + 0.5 * heard + 0.2 * shape + 0.2 * effort
         accuracy = (phones.argmax(-1) == batch["phone"]).float().mean()
         return total, {
-            "phone": phone.item(), "accuracy": accuracy.item(), "pitch": tone.item(), "cepstra": shape.item(),
+            "phone": phone.item(), "accuracy": accuracy.item(), "pitch": tone.item(), "heard": heard.item(), "cepstra": shape.item(),
             "effort": effort.item(),
         }  # fmt: skip
 
