@@ -286,11 +286,11 @@ class Recipe:
     def vocoder(self) -> None:
         predictor = self._network(F0Task(MODEL.hift, self.corpus(*VOICES)).network, "f0")
         task = VocoderTask(MODEL.hift, self.corpus(*VOICES), predictor)
-        self._train("vocoder", task, _schedule(1e-3, 4000, ema=0.998, clip_norm=20.0, bfloat16=False))
+        self._train("vocoder", task, _schedule(1e-3, 1600, ema=0.998, clip_norm=20.0, bfloat16=False))
 
     def flow(self) -> None:
         task = FlowTask(MODEL.flow, self.corpus(*VOICES, "sounds"))
-        self._train("flow", task, _schedule(1.2e-3, 5000, warmup_steps=200, ema=0.998))
+        self._train("flow", task, _schedule(1.5e-3, 2800, warmup_steps=150, ema=0.998))
 
     def references(self) -> None:
         """What the preset voices are made from: one recording of each."""
@@ -317,7 +317,7 @@ class Recipe:
         tokenizer = TextTokenizer(self.folder / "vocabulary")
         sounds = self.corpus("sounds")
         task = LMTask(MODEL.llm, tokenizer, self.corpus(*SENTENCES), self.corpus(*VOICES), sounds)
-        self._train("lm", task, _schedule(1.5e-3, 9000, warmup_steps=200, ema=0.998))
+        self._train("lm", task, _schedule(2e-3, 5600, warmup_steps=150, ema=0.998))
 
     def assemble(self) -> None:
         """Write the model directory `model`."""
@@ -347,8 +347,8 @@ class Recipe:
             wave = references.slice("wave", index).astype(np.float32) / 32768
             soundfile.write(directory / "references" / f"{entry.speaker}.flac", wave, SAMPLE_RATE_HZ)
             voice = prepare_voice((wave, SAMPLE_RATE_HZ), entry.text, model, name=entry.speaker)
-            tokens = voice.tokens[None].int()
-            speakers[entry.speaker] = Speaker(voice.embedding[None], voice.info.prompt_text, tokens, voice.mel[None])
+            tokens = voice.prompt_tokens[None].int()
+            speakers[entry.speaker] = Speaker(voice.embedding[None], voice.info.prompt_text, tokens, voice.prompt_mel[None])
         write_speakers({name: speakers[name] for name in PRESETS}, directory / "spk2info.safetensors")
 
 
