@@ -14,13 +14,11 @@ import functools
 import itertools
 import random
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
-from cosy.dependencies import optional
 from cosy.text.normalize import clean, write_out
 from cosy.train.data import english
+from cosy.train.data.lexicon import entries, hanzi
 
 SALAD_HANZI = 3000
 SALAD_SHARE, MIXED_SHARE, NAMED_SHARE = 0.35, 0.08, 0.03
@@ -375,7 +373,6 @@ _FIELD = re.compile(r"\{(\w+)\}")
 _SENTENCE_END = re.compile(r"(?<=[。？！])")
 _HANZI = re.compile(r"[\u4e00-\u9fff]")
 _UNITS = re.compile(r"[\u4e00-\u9fff]|[a-z']+|[0-9]")
-_PART = re.compile(r"[\u4e00-\u9fff]+")
 
 
 def number_words(n: int) -> str:
@@ -463,48 +460,12 @@ def fill(template: str, rng: random.Random) -> str:
 
 
 @functools.cache
-def _dictionary() -> tuple[tuple[str, int], ...]:
-    """jieba's words in simplified hanzi (those of GB 2312) with their frequencies, without personal names.
-
-    The dictionary also holds traditional spellings and words in a wrong encoding; both fall outside GB 2312.
-    """
-    path = Path(str(optional("jieba", "train").__file__)).with_name("dict.txt")
-    entries = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
-    return tuple(
-        (word, int(frequency))
-        for word, frequency, part in entries
-        if not part.startswith("nr") and _PART.fullmatch(word) and _is_simplified(word)
-    )
-
-
-def _is_simplified(word: str) -> bool:
-    return len(word.encode("gb2312", "ignore")) == 2 * len(word)
-
-
-@functools.cache
-def _ranked_hanzi() -> tuple[str, ...]:
-    mass: Counter[str] = Counter()
-    for word, frequency in _dictionary():
-        for char in word:
-            mass[char] += frequency
-    return tuple(char for char, _ in mass.most_common())
-
-
-def hanzi(count: int) -> list[str]:
-    """The `count` commonest hanzi by the frequency mass of jieba's dictionary, commonest first.
-
-    Raises MissingDependencyError without the `train` extra.
-    """
-    return list(_ranked_hanzi()[:count])
-
-
-@functools.cache
 def _words_around() -> dict[str, tuple[list[str], list[float]]]:
     """For each of the SALAD_HANZI commonest hanzi: the words with it, and the cumulated roots of their frequencies."""
     known = dict.fromkeys(hanzi(SALAD_HANZI))
     words: dict[str, list[tuple[str, float]]] = {char: [] for char in known}
-    for word, frequency in _dictionary():
-        if len(word) <= 4 and known.keys() >= set(word):
+    for word, frequency, part in entries():
+        if len(word) <= 4 and not part.startswith("nr") and known.keys() >= set(word):
             for char in set(word):
                 words[char].append((word, frequency**0.5))
     return {

@@ -13,10 +13,12 @@ characters that depend on their neighbours.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Literal, NamedTuple
 
 from cosy.dependencies import optional
+from cosy.train.data.lexicon import segment
 
 Language = Literal["zh", "en", ""]
 
@@ -46,35 +48,31 @@ NEUTRAL = frozenset(
     风筝 算盘 黄历 算了 罢了 为了 除了 得了 好了 对了""".split()
 ) - {"工人", "过去", "实在", "大方", "照顾", "膝盖", "邻居", "客人", "亲家", "新鲜", "合同", "黄瓜", "态度", "味道"}
 
-_ALWAYS = {"谁": "shei2", "嗯": "en4", "欸": "ei4", "长": "chang2", "得": "de5"}  # single characters out of a phrase
-_PHRASES = {  # readings pypinyin gets wrong
-    phrase: tuple(reading.split())
-    for phrase, reading in (
-        ("长得", "zhang3 de5"),
-        ("对不起", "dui4 bu5 qi3"),
-        ("看不懂", "kan4 bu5 dong3"),
-        ("听不懂", "ting1 bu5 dong3"),
-        ("来不及", "lai2 bu5 ji2"),
-        ("了不起", "liao3 bu5 qi3"),
-        ("受不了", "shou4 bu5 liao3"),
-        ("忘不了", "wang4 bu5 liao3"),
-        ("睡不着", "shui4 bu5 zhao2"),
-        ("找不到", "zhao3 bu5 dao4"),
-        ("买不到", "mai3 bu5 dao4"),
-        ("看不见", "kan4 bu5 jian4"),
-        ("听不见", "ting1 bu5 jian4"),
-        ("差不多", "cha4 bu5 duo1"),
-        ("不得不", "bu4 de2 bu4"),
-        ("目的地", "mu4 di4 di4"),
-        ("得到", "de2 dao4"),
-        ("得分", "de2 fen1"),
-        ("取得", "qu3 de2"),
-        ("获得", "huo4 de2"),
-        ("赢得", "ying2 de2"),
-        ("得奖", "de2 jiang3"),
-        ("还书", "huan2 shu1"),
-        ("还给", "huan2 gei3"),
-        ("还钱", "huan2 qian2"),
+_OWN = {"一": "yi1", "不": "bu4", "谁": "shei2", "嗯": "en4", "欸": "ei4", "〇": "ling2"}
+_READINGS = {  # words pypinyin reads otherwise, and single characters between words
+    word: tuple(reading.split())
+    for word, _, reading in (
+        line.strip().partition(" ")
+        for line in """\
+长 chang2
+得 de5
+长得 zhang3 de5
+对不起 dui4 bu5 qi3
+看不懂 kan4 bu5 dong3
+听不懂 ting1 bu5 dong3
+来不及 lai2 bu5 ji2
+了不起 liao3 bu5 qi3
+受不了 shou4 bu5 liao3
+忘不了 wang4 bu5 liao3
+睡不着 shui4 bu5 zhao2
+找不到 zhao3 bu5 dao4
+看不见 kan4 bu5 jian4
+听不见 ting1 bu5 jian4
+差不多 cha4 bu5 duo1
+用不着 yong4 bu5 zhao2
+大夫 dai4 fu5
+照片 zhao4 pian4
+肚子 du4 zi5""".splitlines()
     )
 }
 _FULL_ER = frozenset("儿子 女儿 儿童 儿女 婴儿 幼儿 孤儿 胎儿 儿媳 儿孙 少儿 健儿 儿科 育儿 儿歌 男儿 儿时".split())
@@ -101,35 +99,26 @@ def pinyin(text: str) -> list[Piece]:
 
 
 def _readings(han: str) -> list[str]:
-    library = optional("pypinyin", "train")
-    sounds: list[str] = library.lazy_pinyin(
-        han, style=library.Style.TONE3, neutral_tone_with_five=True, v_to_u=True, errors=lambda _: ["er4"]
-    )
-    known: list[str] = library.lazy_pinyin(
-        list(han), style=library.Style.TONE3, neutral_tone_with_five=True, v_to_u=True
-    )
+    sounds = [sound for word in segment(han) for sound in _word_reading(word)]
     for i, char in enumerate(han):
-        if char in _ALWAYS and sounds[i] == known[i]:
-            sounds[i] = _ALWAYS[char]
-        elif char == "一":
-            sounds[i] = "yi1"
-        elif char == "不":
-            sounds[i] = "bu4"
-        elif char == "地" and i >= 2 and han[i - 1] == han[i - 2]:
+        if char == "地" and i >= 2 and han[i - 1] == han[i - 2]:
             sounds[i] = "de5"
         elif char == "儿" and not _is_full_er(han, i):
             sounds[i] = "r5"
-    i = 0
-    while i < len(han):
-        if (phrase := han[i : i + 3]) in _PHRASES or (phrase := han[i : i + 2]) in _PHRASES:
-            sounds[i : i + len(phrase)] = _PHRASES[phrase]
-            i += len(phrase)
-        elif han[i : i + 2] in NEUTRAL:
-            sounds[i + 1] = sounds[i + 1][:-1] + "5"
-            i += 2
-        else:
-            i += 1
     return [_sandhi(han, sounds, i) for i in range(len(han))]
+
+
+@functools.lru_cache(maxsize=100_000)
+def _word_reading(word: str) -> tuple[str, ...]:
+    """The toned syllables of a word, 一 and 不 in their own tones."""
+    if word in _READINGS:
+        return _READINGS[word]
+    library = optional("pypinyin", "train")
+    sounds = library.lazy_pinyin(word, style=library.Style.TONE3, neutral_tone_with_five=True, v_to_u=True)
+    sounds = [_OWN.get(char, sound) for char, sound in zip(word, sounds, strict=True)]
+    if word[-2:] in NEUTRAL:
+        sounds[-1] = sounds[-1][:-1] + "5"
+    return tuple(sounds)
 
 
 def _is_full_er(han: str, i: int) -> bool:
