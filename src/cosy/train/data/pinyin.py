@@ -1,14 +1,17 @@
 """Mandarin text to toned pinyin, as espeak-ng's voice `cmn-latn-pinyin` reads it.
 
-What that voice does (espeak-ng 1.51 and 1.52, read from its phonemes): the tone digit is spoken as
-written, `5` is neutral and takes its pitch from the syllable before, a run of third tones rises up
-to its last syllable (`wo3 hen3 hao3` as 2-2-3, also over a full stop that a small letter follows,
-but not over a comma), and half-third tones are made.  It knows nothing of 一 and 不 and speaks a
-merged erhua syllable (`nar3`) as two toned ones.  So third tones stay as they are here, 一 and 不
-get the tone they are spoken with, and a suffixed 儿 is a neutral syllable of its own, `r5`.
+What that voice does, read from its phonemes (espeak-ng 1.51 and 1.52):
+    third tones   a run of them rises up to its last, `wo3 hen3 hao3` is 2-2-3, and before other tones they are
+                  halved; this stops at a comma, "?" and "!", but not at a "." before a small letter
+    neutral tone  `5` takes its pitch from the syllable before
+    一, 不        nothing: the digit is spoken as written
+    erhua         a merged syllable, `nar3`, is two with a tone each; `er5` is a light syllable of its own
+    ü             `lv4`, `nv3`; 1.52 spells `lü4`, `r5` and the syllables in -iong out in English
+So third tones stay here as the dictionary has them, 一 and 不 get the tone they are spoken with, a
+suffixed 儿 is `er5`, and ü is written v.
 
-Readings are pypinyin's, which knows phrases, corrected by our own tables of neutral tones and of
-characters that depend on their neighbours.
+Readings are those of pypinyin for the words of `lexicon.segment`, corrected by our own tables of
+neutral tones and of what it reads otherwise than everyday speech.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ NEUTRAL = frozenset(
     太阳 窗户 眼睛 耳朵 嘴巴 下巴 眉毛 脑袋 钥匙 护士 师傅 师父 商量 收拾 暖和 凉快 聪明 老实 清楚 糊涂 马虎 告诉
     休息 头发 漂亮 衣服 舒服 认识 知识 客气 脾气 福气 运气 秀气 阔气 和气 小气 早上 晚上 皇上 便宜 消息 丈夫 媳妇
     姑娘 伙计 困难 粮食 玻璃 棉花 蘑菇 烧饼 点心 核桃 石榴 东边 西边 南边 北边 上边 下边 左边 右边 里边 外边 前边
-    后边 里头 外头 上头 木头 石头 骨头 舌头 馒头 枕头 拳头 罐头 砖头 苦头 家里 屋里 心里 手里 城里 夜里 那里 
+    后边 里头 外头 上头 木头 石头 骨头 舌头 馒头 枕头 拳头 罐头 砖头 苦头 家里 屋里 心里 手里 城里 夜里 那里
     差事 本事 招呼 打听 打扮 打量 打发 琢磨 吩咐 耽误 耽搁
     答应 折腾 张罗 应付 对付 应酬 佩服 称呼 骆驼 狐狸 蚂蚱 蛤蟆 苍蝇 刺猬 牲口 庄稼 高粱 芝麻 甘蔗 葫芦 扫帚 笤帚
     簸箕 抽屉 帐篷 胳膊 指甲 屁股 疙瘩 窟窿 巴掌 笑话 新鲜 结实 扎实 踏实 厉害 利落 痛快 勤快 爽快 快活 活泼
@@ -66,7 +69,7 @@ _WORDS = {
         长三角 chang2 san1 jiao3/大夫 dai4 fu5/照片 zhao4 pian4/相片 xiang4 pian4/肚子 du4 zi5/蒙古 meng3 gu3/
         内蒙 nei4 meng3/朝鲜 chao2 xian3/乡长 xiang1 zhang3/全长 quan2 chang2/体长 ti3 chang2/加长 jia1 chang2/
         边长 bian1 chang2/悠长 you1 chang2/见长 jian4 chang2/片长 pian4 chang2/落下 luo4 xia4/着实 zhuo2 shi2/
-        身着 shen1 zhuo2/着地 zhao2 di4/供养 gong1 yang3/缅甸 mian3 dian4/草甸 cao3 dian4/蔡甸 cai4 dian4/宜都 yi2 du1/
+        身着 shen1 zhuo2/供养 gong1 yang3/缅甸 mian3 dian4/草甸 cao3 dian4/蔡甸 cai4 dian4/宜都 yi2 du1/
         温差 wen1 cha1/级差 ji2 cha1/落差 luo4 cha1/反差 fan3 cha1/逆差 ni4 cha1/公差 gong1 cha1/应力 ying4 li4/
         应声 ying4 sheng1/接应 jie1 ying4/直奔 zhi2 ben4/上调 shang4 tiao2/冠以 guan4 yi3/上行 shang4 xing2/
         萎缩 wei3 suo1/挑起 tiao3 qi3/载入 zai3 ru4/耶鲁 ye1 lu3/薄膜 bo2 mo2/染发 ran3 fa4/副将 fu4 jiang4/
@@ -75,7 +78,7 @@ _WORDS = {
         中选 zhong4 xuan3/强忍 qiang3 ren3/吓倒 xia4 dao3/推倒 tui1 dao3/病倒 bing4 dao3/昏倒 hun1 dao3/
         击倒 ji1 dao3/接种 jie1 zhong4/青藏 qing1 zang4/藏语 zang4 yu3/藏文 zang4 wen2/崆峒 kong1 tong2/
         解法 jie3 fa3/摒弃 bing4 qi4/颈椎 jing3 zhui1/问卷 wen4 juan4/张掖 zhang1 ye4/划破 hua2 po4/
-        重振 chong2 zhen4/重回 chong2 hui2/重整 chong2 zheng3/了事 liao3 shi4/画卷 hua4 juan4/乙炔 yi3 que1/
+        重振 chong2 zhen4/重回 chong2 hui2/重整 chong2 zheng3/画卷 hua4 juan4/乙炔 yi3 que1/
         弹奏 tan2 zou4/弹指 tan2 zhi3/还款 huan2 kuan3/还给 huan2 gei3/隐没 yin3 mo4/发帖 fa1 tie3/燕国 yan1 guo2/
         砝码 fa3 ma3/偏好 pian1 hao4/澎湃 peng2 pai4/澎湖 peng2 hu2/几近 ji1 jin4/用尽 yong4 jin4/受尽 shou4 jin4/
         剪切 jian3 qie1/切块 qie1 kuai4/切换 qie1 huan4/属相 shu3 xiang4/空位 kong4 wei4/褪色 tui4 se4/
@@ -84,7 +87,7 @@ _WORDS = {
         踏实 ta1 shi5/所得 suo3 de2/不见得 bu4 jian4 de2/失而复得 shi1 er2 fu4 de2/因为 yin1 wei4/
         早上好 zao3 shang5 hao3/不得了 bu4 de2 liao3/为准 wei2 zhun3/为重 wei2 zhong4/猜中 cai1 zhong4/中举 zhong4 ju3/
         重塑 chong2 su4/佛罗里达 fo2 luo2 li3 da2/漯河 luo4 he2/多重 duo1 chong2/看似 kan4 si4/结出 jie1 chu1/
-        方差 fang1 cha1/爱将 ai4 jiang4/待会儿 dai1 hui4 r5""".split("/"),
+        方差 fang1 cha1/爱将 ai4 jiang4/待会儿 dai1 hui4 er5""".split("/"),
     )
 }
 _ALONE = {  # hanzi that are a word by themselves
@@ -127,7 +130,7 @@ _UNIT = re.compile(r"[\u4e00-\u9fff]+|[A-Za-z]+(?:['’-][A-Za-z]+)*|\S")
 def pinyin(text: str) -> list[Piece]:
     """Every spoken unit of `text` and every mark; blanks are dropped.
 
-    A hanzi comes with its pinyin ("ni3", "lü4"; 5 is the neutral tone), an English word with
+    A hanzi comes with its pinyin ("ni3", "lv4"; 5 is the neutral tone), an English word with
     pinyin "" and language "en", a mark with both empty.  Digits are marks: write them out first.
 
     Raises MissingDependencyError without the `train` extra.
@@ -158,7 +161,7 @@ def _single_reading(before: str, char: str, after: str) -> tuple[str, ...]:
     if char == "只" and before and before[-1] in _COUNTED:
         return ("zhi1",)
     if char == "儿" and before:
-        return ("r5",)
+        return ("er5",)
     if char == "地" and len(before) > 1 and after:
         return ("de5",)
     if char + after[:1] in _FOLLOWED:
@@ -172,14 +175,14 @@ def _word_reading(word: str) -> tuple[str, ...]:
     if word in _ALONE:
         return (_ALONE[word],)
     library = optional("pypinyin", "train")
-    sounds = library.lazy_pinyin(word, style=library.Style.TONE3, neutral_tone_with_five=True, v_to_u=True)
+    sounds = library.lazy_pinyin(word, style=library.Style.TONE3, neutral_tone_with_five=True)
     sounds = [_ALWAYS.get(char, sound) for char, sound in zip(word, sounds, strict=True)]
     for i, char in enumerate(word):
         pair = word[max(i - 1, 0) : i + 1]
         if char == "子" and (i == 0 or pair in _CHILD_ZI):
             sounds[i] = "zi3"
         elif char == "儿":
-            sounds[i] = "er2" if i == 0 or pair in _CHILD_ER else "r5"
+            sounds[i] = "er2" if i == 0 or pair in _CHILD_ER else "er5"
     if len(word) > 1:
         _correct_ends(word, sounds)
     for known, reading in _WORDS.items():
