@@ -4,8 +4,6 @@ L1 between the encoder's projection and the mel, which gives the encoder a direc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,46 +18,45 @@ PRIOR_WEIGHT = 0.5  # of the auxiliary L1
 
 
 class FlowTask:
-    """Whole utterances, or pairs joined so that a prompt of the same speaker comes first; see `trainer.Task`."""
+    """Utterances of one speaker, joined so that a prompt comes first; see `trainer.Task`.
 
-    def __init__(
-        self,
-        config: FlowConfig,
-        corpora: Sequence[Corpus],
-        weights: Sequence[float],
-        batch: int = 12,
-        max_tokens: int = 100,
-    ) -> None:
-        self.corpora, self.size, self.max_tokens = corpora, batch, max_tokens
-        self.weights = np.array(weights) / np.sum(weights)
+    The speaker vector is that of any neutral utterance of the speaker, as the one of a prompt will be.
+    """
+
+    def __init__(self, config: FlowConfig, corpus: Corpus, batch: int = 12, max_tokens: int = 100) -> None:
+        self.corpus, self.size, self.max_tokens = corpus, batch, max_tokens
+        self.speakers = list(corpus.by_speaker.values())
+        entries = corpus.entries
+        self.neutral = [np.array([i for i in s if not entries[i].style] or list(s)) for s in self.speakers]
+        shares = np.sqrt([sum(entries[i].tokens for i in indices) for indices in self.speakers])
+        self.shares = shares / shares.sum()
         self.network = Flow(config)
-        means = [c.slice("mel", i).astype(np.float32).mean(0) for c in corpora for i in range(min(50, len(c)))]
+        some = range(0, len(corpus), max(1, len(corpus) // 200))
+        means = [corpus.slice("mel", i).astype(np.float32).mean(0) for i in some]
         with torch.no_grad():  # the mel is not normalised: start at its mean
             self.network.encoder_proj.bias.copy_(torch.from_numpy(np.mean(means, axis=0)))
 
-    def _example(self, rng: np.random.Generator, corpus: Corpus, tokens: int) -> dict[str, np.ndarray]:
+    def _example(self, rng: np.random.Generator, speaker: int, tokens: int) -> dict[str, np.ndarray]:
         """Utterances of one speaker joined until `tokens` are reached, cut there."""
-        parts: dict[str, list[np.ndarray]] = {"codes": [], "mel": []}
+        codes: list[np.ndarray] = []
+        mel: list[np.ndarray] = []
         count = 0
-        vectors = corpus.vectors
         while count < tokens:
-            index = int(rng.integers(len(corpus)))
-            parts["codes"].append(corpus.tokens_of(index))
-            parts["mel"].append(corpus.slice("mel", index))
-            count += corpus.entries[index].tokens
+            index = int(rng.choice(self.speakers[speaker]))
+            codes.append(self.corpus.tokens_of(index))
+            mel.append(self.corpus.slice("mel", index))
+            count += self.corpus.entries[index].tokens
         start = int(rng.integers(count - tokens + 1))
         return {
-            "token": np.concatenate(parts["codes"])[start : start + tokens],
-            "feat": np.concatenate(parts["mel"])[FRAMES_PER_TOKEN * start : FRAMES_PER_TOKEN * (start + tokens)],
-            "embedding": vectors[int(rng.integers(len(vectors)))],
+            "token": np.concatenate(codes)[start : start + tokens],
+            "feat": np.concatenate(mel)[FRAMES_PER_TOKEN * start : FRAMES_PER_TOKEN * (start + tokens)],
+            "embedding": self.corpus.vector_of(int(rng.choice(self.neutral[speaker]))),
         }
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         tokens = int(rng.integers(self.max_tokens // 2, self.max_tokens + 1))
-        rows = []
-        for _ in range(self.size * self.max_tokens // tokens):
-            corpus = self.corpora[int(rng.choice(len(self.corpora), p=self.weights))]
-            rows.append(self._example(rng, corpus, tokens))
+        speakers = rng.choice(len(self.speakers), size=self.size * self.max_tokens // tokens, p=self.shares)
+        rows = [self._example(rng, int(speaker), tokens) for speaker in speakers]
         batch = {name: torch.from_numpy(np.stack([r[name] for r in rows])) for name in rows[0]}
         return {
             "token": batch["token"].long(),

@@ -23,14 +23,10 @@ from cosy.models.lm_loss import IGNORE, SPEECH, Sequences, build_sequences, embe
 from cosy.models.speech_lm import SpeechLM
 from cosy.text.tokenizer import TextTokenizer
 from cosy.train.data.corpus import Corpus, Entry
+from cosy.train.data.instructions import INSTRUCTIONS
 
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"\s*\S+")
 NO_WORD = -2  # of text that is not spoken
-INSTRUCTIONS = (
-    "Speak slowly.", "Speak quickly.", "Speak in a low voice.", "Speak in a high voice.", "Whisper.", "Speak loudly.",
-    "Speak with a happy voice.", "Speak with a sad voice.", "Use a cheerful tone.", "Speak softly.", "Speak clearly.",
-    "Please read this in an angry voice.", "Say it calmly.", "Read this like a story.", "Speak faster, please.",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,15 +54,19 @@ class Utterance:
 
 def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utterance:
     """Tokenise word by word (a word takes the space before it) and place every speech token in its word."""
-    words = _WORD.findall(entry.text)
-    pieces = [tokenizer.encode(word if i == 0 else f" {word}") for i, word in enumerate(words)]
+    words = [word for word, _ in entry.words] or _WORD.findall(entry.text)
+    pieces = [tokenizer.encode(word) for word in words]
     text_word = np.repeat(np.arange(len(words)), [len(p) for p in pieces])
     speech_word = np.full(len(codes), -1)
-    if len(entry.words) == len(words):
+    if entry.words:
         centres = (np.arange(len(codes)) + 0.5) / TOKEN_RATE_HZ
         found = np.searchsorted([end for _, end in entry.words], centres)
         speech_word = np.where(found < len(words), found, -1)
     return Utterance(np.concatenate(pieces), text_word, codes.astype(np.int64), speech_word)
+
+
+def _aligned(corpus: Corpus, tokenizer: TextTokenizer) -> list[Utterance]:
+    return [align(entry, corpus.tokens_of(i), tokenizer) for i, entry in enumerate(corpus.entries)]
 
 
 class Batch(NamedTuple):
@@ -76,49 +76,72 @@ class Batch(NamedTuple):
     rows: list[Utterance]
 
 
+@dataclass(frozen=True)
+class Mix:
+    """What a training sequence is made of, as shares of all sequences.
+
+    A prompt is a neutral utterance before the one that is learnt.  Of the same speaker it teaches to go on in its
+    manner, of any other that the text decides, not the prompt.
+    """
+
+    same_speaker: float = 0.15
+    any_prompt: float = 0.25
+    bistream: float = 0.3
+    corrupt: float = 0.15  # of the speech inputs, replaced by random tokens
+    neutral_instruction: float = 0.08  # of neutral utterances: one that changes nothing
+
+
 class LMTask:
-    """Utterances, some joined in twos and threes so that a prompt can come first; see `trainer.Task`."""
+    """Utterances alone, after a prompt, or under an instruction, in both layouts; see `trainer.Task`."""
 
     def __init__(
         self,
         config: SpeechLMConfig,
         tokenizer: TextTokenizer,
-        corpora: Sequence[Corpus],
+        targets: Corpus,
+        prompts: Corpus,
         *,
+        mix: Mix = Mix(),
         positions: int = 1600,  # per batch
-        join_rate: float = 0.3,
-        bistream_rate: float = 0.3,
-        corrupt_rate: float = 0.15,  # speech inputs replaced by random tokens
-        instruct_rate: float = 0.1,  # utterances with an instruction, which changes nothing
         guide_layer: int = 2,
         guide_heads: int = 2,
     ) -> None:
         self.network = SpeechLM(config)
         torch.nn.init.normal_(self.network.speech_embedding.weight, std=0.3)
         torch.nn.init.normal_(self.network.backbone.embed_tokens.weight, std=0.3)
-        self.positions, self.join_rate, self.bistream_rate = positions, join_rate, bistream_rate
-        self.corrupt_rate, self.guide_layer, self.guide_heads = corrupt_rate, guide_layer, guide_heads
-        self.instruct_rate, self.end_of_prompt = instruct_rate, tokenizer.end_of_prompt_id
-        self.instructions = [np.array(tokenizer.encode(text)) for text in INSTRUCTIONS]
-        self.utterances = [
-            align(entry, corpus.tokens_of(i), tokenizer) for corpus in corpora for i, entry in enumerate(corpus.entries)
-        ]
+        self.positions, self.mix = positions, mix
+        self.guide_layer, self.guide_heads = guide_layer, guide_heads
+        self.end_of_prompt = tokenizer.end_of_prompt_id
+        self.instructions = {
+            style: [np.array(tokenizer.encode(text)) for text in texts] for style, texts in INSTRUCTIONS.items()
+        }
+        self.targets = _aligned(targets, tokenizer)
+        self.prompts = _aligned(prompts, tokenizer)
+        self.styles = [entry.style for entry in targets.entries]
+        self.neutral = [i for i, entry in enumerate(prompts.entries) if not entry.style]
+        entries = prompts.entries
+        groups = prompts.by_speaker.values()
+        self.groups = [group for group in ([i for i in g if not entries[i].style] for g in groups) if len(group) > 1]
 
     def _draw(self, rng: np.random.Generator) -> Utterance:
-        count = 1 if rng.random() >= self.join_rate else int(rng.integers(2, 4))
-        joined = Utterance.join([self.utterances[int(i)] for i in rng.integers(len(self.utterances), size=count)])
-        return self._instructed(joined, rng) if rng.random() < self.instruct_rate else joined
+        kind = rng.random()
+        if self.groups and kind < self.mix.same_speaker:
+            pair = rng.choice(self.groups[int(rng.integers(len(self.groups)))], size=2)
+            return Utterance.join([self.prompts[int(i)] for i in pair])
+        index = int(rng.integers(len(self.targets)))
+        target, style = self.targets[index], self.styles[index]
+        if style or rng.random() < self.mix.neutral_instruction:
+            return self._instructed(target, style, rng)
+        if self.neutral and kind < self.mix.same_speaker + self.mix.any_prompt:
+            return Utterance.join([self.prompts[int(rng.choice(self.neutral))], target])
+        return target
 
-    def _instructed(self, utterance: Utterance, rng: np.random.Generator) -> Utterance:
-        """With an instruction before the text, which is read but not spoken: phrases, or any other text."""
-        known = rng.random() < 0.5
-        ids = self.instructions[int(rng.integers(len(self.instructions)))] if known else self._any_text(rng)
-        before = np.concatenate([ids, [self.end_of_prompt]])
+    def _instructed(self, utterance: Utterance, style: str, rng: np.random.Generator) -> Utterance:
+        """With an instruction before the text, which is read but not spoken."""
+        known = self.instructions[style]
+        before = np.concatenate([known[int(rng.integers(len(known)))], [self.end_of_prompt]])
         text_word = np.concatenate([np.full(len(before), NO_WORD), utterance.text_word])
         return replace(utterance, text=np.concatenate([before, utterance.text]), text_word=text_word)
-
-    def _any_text(self, rng: np.random.Generator) -> np.ndarray:
-        return self.utterances[int(rng.integers(len(self.utterances)))].text
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """Utterances of like length: the middle of a sorted draw, up to `positions`."""
@@ -128,10 +151,10 @@ class LMTask:
         rows = pool[max(0, last - size + 1) : last + 1]
         text = [torch.from_numpy(u.text) for u in rows]
         speech = [torch.from_numpy(u.speech) for u in rows]
-        coins = [bool(c) for c in rng.random(len(rows)) < self.bistream_rate]
+        coins = [bool(c) for c in rng.random(len(rows)) < self.mix.bistream]
         config = self.network.config
         sequences = build_sequences(text, speech, layouts(text, speech, coins, config.mix_ratio), config)
-        noise = torch.from_numpy(rng.random(sequences.row.shape) < self.corrupt_rate) & (sequences.table == SPEECH)
+        noise = torch.from_numpy(rng.random(sequences.row.shape) < self.mix.corrupt) & (sequences.table == SPEECH)
         random_ids = torch.from_numpy(rng.integers(config.speech_token_size, size=tuple(sequences.row.shape)))
         sequences.row[noise] = random_ids[noise]
         return Batch(sequences, rows)

@@ -1,14 +1,13 @@
-"""Train the FSQ speech tokenizer: a recogniser of phones, voicing and pitch with a bottleneck of 8 ternary digits.
+"""Train the FSQ speech tokenizer: a recogniser of phones, voicing, pitch and vocal effort behind a bottleneck of 8
+ternary digits.
 
 The kept part is `SpeechTokenizer`; everything behind the bottleneck exists for training alone and
 predicts two frames (20 ms) per token, because closures and bursts get lost at one label per token.
-The heads know the speaker, so that the code need not say who speaks.
+The heads know the speaker, so that the code need not say who speaks; pitch is told relative to the speaker's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,9 +17,11 @@ from torch import Tensor, nn
 from cosy.audio.constants import FRAMES_PER_TOKEN
 from cosy.config import SpeechTokenizerConfig
 from cosy.models.speech_tokenizer import SpeechTokenizer
-from cosy.train.data.corpus import PER_TOKEN, PHONES, Corpus
+from cosy.train.data.corpus import PER_TOKEN, Corpus
+from cosy.train.data.phones import PHONES
 
 CEPSTRA = 20
+EFFORTS = ("", "soft", "loud", "whisper")  # styles that are told apart; any other counts as the first
 
 
 class Recogniser(nn.Module):
@@ -30,7 +31,7 @@ class Recogniser(nn.Module):
         super().__init__()
         self.tokenizer = SpeechTokenizer(config)
         width = config.n_state
-        self.outputs = len(PHONES) + 2 + CEPSTRA  # phones, voicing, pitch, cepstra
+        self.outputs = len(PHONES) + 2 + CEPSTRA + len(EFFORTS)  # phones, voicing, pitch, cepstra, effort
         self.up = nn.Linear(8, width)
         self.speaker = nn.Embedding(speakers, width)
         self.mix = nn.ModuleList(nn.Conv1d(width, width, 5, padding=2) for _ in range(2))
@@ -49,81 +50,97 @@ class Recogniser(nn.Module):
 
 
 class TokenizerTask:
-    """Random windows of `tokens` speech tokens (3 s) from all corpora; see `trainer.Task`."""
+    """Random windows of `tokens` speech tokens (3 s), each of one speaker; see `trainer.Task`."""
 
-    def __init__(
-        self, config: SpeechTokenizerConfig, corpora: Sequence[Corpus], batch: int = 16, tokens: int = 75
-    ) -> None:
-        self.corpora, self.size, self.tokens = corpora, batch, tokens
-        self.network = Recogniser(config, len(corpora))
-        shares = np.array([c.tokens for c in corpora], dtype=float)
-        self.shares = np.sqrt(shares) / np.sqrt(shares).sum()
-        self.pitch = [self._pitch_statistics(c) for c in corpora]
+    def __init__(self, config: SpeechTokenizerConfig, corpus: Corpus, batch: int = 16, tokens: int = 75) -> None:
+        self.corpus, self.size, self.tokens = corpus, batch, tokens
+        self.speakers = list(corpus.by_speaker.values())
+        self.network = Recogniser(config, len(self.speakers))
+        shares = np.sqrt([sum(corpus.entries[i].tokens for i in indices) for indices in self.speakers])
+        self.shares = shares / shares.sum()
+        self.pitch = [self._pitch_statistics(indices) for indices in self.speakers]
         basis = np.cos(np.pi / 80 * np.outer(np.arange(1, CEPSTRA + 1), np.arange(80) + 0.5)) / np.sqrt(40)
         self.basis = torch.from_numpy(basis.astype(np.float32))
 
-    @staticmethod
-    def _pitch_statistics(corpus: Corpus) -> tuple[float, float]:
-        """Mean and deviation of the logarithm of F0 over voiced frames."""
-        values = np.concatenate([corpus.slice("f0", i) for i in range(min(200, len(corpus)))])
-        logs = np.log(values[values > 0])
-        return float(logs.mean()), float(logs.std())
+    def _pitch_statistics(self, indices: np.ndarray) -> tuple[float, float]:
+        """Mean and deviation of the logarithm of a speaker's F0 over voiced frames of neutral speech."""
+        neutral = [i for i in indices if not self.corpus.entries[i].style] or list(indices)
+        values = np.concatenate([self.corpus.slice("f0", i) for i in neutral[:100]])
+        logs = np.log(values[values > 0]) if (values > 0).any() else np.zeros(1)
+        return float(logs.mean()), float(logs.std()) + 1e-3
 
     def _window(self, rng: np.random.Generator) -> tuple[int, dict[str, np.ndarray]]:
-        """Utterances of one corpus joined until the window is full, cut at a random start: corpus index and arrays."""
-        which = int(rng.choice(len(self.corpora), p=self.shares))
-        corpus = self.corpora[which]
+        """Utterances of one speaker joined until the window is full, cut at a random start: speaker and arrays."""
+        which = int(rng.choice(len(self.speakers), p=self.shares))
         names = ("whisper", "phone", "f0", "mel")
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in (*names, "effort")}
         tokens = 0
         while tokens < self.tokens:
-            index = int(rng.integers(len(corpus)))
+            index = int(rng.choice(self.speakers[which]))
+            entry = self.corpus.entries[index]
             for name in names:
-                parts[name].append(corpus.slice(name, index))
-            tokens += corpus.entries[index].tokens
+                parts[name].append(self.corpus.slice(name, index))
+            effort = EFFORTS.index(entry.style) if entry.style in EFFORTS else 0
+            parts["effort"].append(np.full(entry.tokens * FRAMES_PER_TOKEN, effort))
+            tokens += entry.tokens
         start = int(rng.integers(tokens - self.tokens + 1))
-        end = start + self.tokens
-        return which, {n: np.concatenate(parts[n])[start * PER_TOKEN[n] : end * PER_TOKEN[n]] for n in names}
+        per = {**PER_TOKEN, "effort": FRAMES_PER_TOKEN}
+        cut = {n: np.concatenate(p)[start * per[n] : (start + self.tokens) * per[n]] for n, p in parts.items()}
+        return which, cut
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         rows = [self._window(rng) for _ in range(self.size)]
         stack = {n: torch.from_numpy(np.stack([r[1][n] for r in rows])) for n in rows[0][1]}
         f0 = stack["f0"]
         mean, std = (torch.tensor([self.pitch[r[0]][i] for r in rows])[:, None] for i in (0, 1))
+        heard = [_through_another_channel(r[1]["whisper"].astype(np.float32), rng) for r in rows]
         return {
-            "mel": stack["whisper"].float().transpose(1, 2).contiguous(),
+            "mel": torch.from_numpy(np.stack(heard)).transpose(1, 2).contiguous(),
             "speaker": torch.tensor([r[0] for r in rows]),
             "phone": stack["phone"].long(),
             "voiced": (f0 > 0).float(),
-            "pitch": ((f0.clamp(min=1.0).log() - mean) / std).clamp(-3, 3),
+            "pitch": ((f0.clamp(min=1.0).log() - mean) / std).clamp(-4, 4),
             "cepstra": stack["mel"].float() @ self.basis.T,
+            "effort": stack["effort"].long(),
         }
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        lengths = torch.full((self.size,), batch["mel"].shape[-1])
+        lengths = torch.full((len(batch["mel"]),), batch["mel"].shape[-1], device=batch["mel"].device)
         out = self.network(batch["mel"], lengths, batch["speaker"])
-        out = out.float()
-        phones, voicing, pitch, cepstra = out.split([len(PHONES), 1, 1, CEPSTRA], dim=-1)
+        phones, voicing, pitch, cepstra, efforts = out.float().split([len(PHONES), 1, 1, CEPSTRA, len(EFFORTS)], dim=-1)
         voiced = batch["voiced"]
         phone = F.cross_entropy(phones.flatten(0, 1), batch["phone"].flatten())
         voice = F.binary_cross_entropy_with_logits(voicing.squeeze(-1), voiced)
         tone = ((pitch.squeeze(-1) - batch["pitch"]).abs() * voiced).sum() / voiced.sum().clamp(min=1)
         shape = (cepstra - batch["cepstra"]).abs().mean()
-        total = phone + 0.3 * voice + 0.5 * tone + 0.2 * shape
+        effort = F.cross_entropy(efforts.flatten(0, 1), batch["effort"].flatten())
+        total = phone + 0.3 * voice + 0.5 * tone + 0.2 * shape + 0.2 * effort
         accuracy = (phones.argmax(-1) == batch["phone"]).float().mean()
         return total, {
-            "phone": phone.item(), "accuracy": accuracy.item(), "pitch": tone.item(), "cepstra": shape.item()
+            "phone": phone.item(), "accuracy": accuracy.item(), "pitch": tone.item(), "cepstra": shape.item(),
+            "effort": effort.item(),
         }  # fmt: skip
 
 
-def encode(corpus: Corpus, folder: Path, tokenizer: SpeechTokenizer) -> np.ndarray:
-    """Write `codes.npy`, the speech tokens of every utterance, beside the corpus; return them."""
-    codes = np.zeros(corpus.tokens, dtype=np.int16)
+def _through_another_channel(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Half the time another microphone and room: a smooth curve over the bands (T, 128), and a floor of noise."""
+    if rng.random() < 0.5:
+        return mel
+    knots = rng.normal(0.0, 0.06, size=6)
+    curve = np.interp(np.linspace(0, 5, mel.shape[1]), np.arange(6), knots)
+    changed = mel + curve
+    floor = changed.max() - rng.uniform(0.9, 2.0)  # 36 to 80 dB below the peak; one unit of the log-mel is 40 dB
+    return np.maximum(changed, floor + rng.normal(0.0, 0.04, size=mel.shape)).astype(np.float32)
+
+
+@torch.inference_mode()
+def encode(corpus: Corpus, tokenizer: SpeechTokenizer) -> None:
+    """Write `codes.npy`, the speech tokens of every utterance, into every shard of the corpus."""
     tokenizer.eval()
-    with torch.inference_mode():
-        for index, entry in enumerate(corpus.entries):
-            mel = torch.from_numpy(corpus.slice("whisper", index).astype(np.float32)).T[None]
-            found, _ = tokenizer(mel, torch.tensor([mel.shape[-1]]))
-            codes[entry.start : entry.start + entry.tokens] = found[0, : entry.tokens].numpy()
-    np.save(folder / "codes.npy", codes)
-    return codes
+    found: list[list[np.ndarray]] = [[] for _ in corpus.shards]
+    for index, entry in enumerate(corpus.entries):
+        mel = torch.from_numpy(corpus.slice("whisper", index).astype(np.float32)).T[None]
+        tokens, _ = tokenizer(mel, torch.tensor([mel.shape[-1]]))
+        found[entry.shard].append(tokens[0, : entry.tokens].numpy().astype(np.int16))
+    for shard, rows in zip(corpus.shards, found, strict=True):
+        np.save(shard / "codes.npy", np.concatenate(rows))

@@ -22,15 +22,17 @@ PREDICTED_F0_FROM = 0.7  # of the schedule
 
 
 class Segments:
-    """Random stretches of `tokens` speech tokens from corpora drawn by `weights`; short utterances are padded."""
+    """Random stretches of `tokens` speech tokens, speakers drawn by the root of what they say; short ones are padded."""
 
-    def __init__(self, corpora: Sequence[Corpus], weights: Sequence[float], size: int, tokens: int) -> None:
-        self.corpora, self.size, self.tokens = corpora, size, tokens
-        self.weights = np.array(weights) / np.sum(weights)
+    def __init__(self, corpus: Corpus, size: int, tokens: int) -> None:
+        self.corpus, self.size, self.tokens = corpus, size, tokens
+        self.speakers = list(corpus.by_speaker.values())
+        shares = np.sqrt([sum(corpus.entries[i].tokens for i in indices) for indices in self.speakers])
+        self.shares = shares / shares.sum()
 
     def _one(self, rng: np.random.Generator, names: Sequence[str]) -> dict[str, np.ndarray]:
-        corpus = self.corpora[int(rng.choice(len(self.corpora), p=self.weights))]
-        index = int(rng.integers(len(corpus)))
+        corpus = self.corpus
+        index = int(rng.choice(self.speakers[int(rng.choice(len(self.speakers), p=self.shares))]))
         length = min(self.tokens, corpus.entries[index].tokens)
         start = int(rng.integers(corpus.entries[index].tokens - length + 1))
         segment = {name: corpus.slice(name, index, start, length) for name in names}
@@ -53,15 +55,8 @@ class Segments:
 class F0Task:
     """The F0 predictor alone, on many frames a step: it costs a hundredth of the decoder; see `trainer.Task`."""
 
-    def __init__(
-        self,
-        config: VocoderConfig,
-        corpora: Sequence[Corpus],
-        weights: Sequence[float],
-        batch: int = 32,
-        tokens: int = 32,
-    ) -> None:
-        self.segments = Segments(corpora, weights, batch, tokens)
+    def __init__(self, config: VocoderConfig, corpus: Corpus, batch: int = 32, tokens: int = 32) -> None:
+        self.segments = Segments(corpus, batch, tokens)
         self.network = F0Predictor(config.f0_in_channels, config.f0_cond_channels, config.f0_num_class)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -79,15 +74,9 @@ class VocoderTask:
     """Decoder and source, with a trained F0 predictor that stays as it is; see `trainer.Task`."""
 
     def __init__(
-        self,
-        config: VocoderConfig,
-        corpora: Sequence[Corpus],
-        weights: Sequence[float],
-        f0_predictor: nn.Module,
-        batch: int = 8,
-        tokens: int = 16,
+        self, config: VocoderConfig, corpus: Corpus, f0_predictor: nn.Module, batch: int = 8, tokens: int = 16
     ) -> None:
-        self.segments = Segments(corpora, weights, batch, tokens)
+        self.segments = Segments(corpus, batch, tokens)
         self.network = Vocoder(config)
         self.network.f0_predictor.load_state_dict(f0_predictor.state_dict())
         self.network.f0_predictor.requires_grad_(False)

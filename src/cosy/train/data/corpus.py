@@ -1,17 +1,24 @@
-"""A prepared corpus on disk: flat memory-mapped arrays, one entry per utterance.
+"""A prepared corpus on disk: shards of flat memory-mapped arrays, one entry per utterance.
 
-Everything the four trainers read is computed once: the waveform at 24 kHz, the flow's log-mel, the
-tokenizer's log-mel, F0 and phone labels per 20 ms frame, word times.  An utterance is trimmed to
-short silences and padded to whole speech tokens (960 samples), so that it has exactly 2 mel frames
-and 4 tokenizer frames per token.
+Everything the trainers read is computed once: the waveform at 24 kHz, the flow's log-mel, the tokenizer's log-mel, F0
+and, where a teacher tells them, phone labels per 20 ms frame and word times.  An utterance is trimmed to short
+silences and padded to whole speech tokens (960 samples), so that it has exactly 2 mel frames and 4 tokenizer frames
+per token.
+
+    corpus/
+        00000/  entries.jsonl  wave.raw  mel.raw  whisper.raw  f0.raw  phone.raw    a shard: written whole or not at all
+                codes.npy  speakers.npy                                             added by `encode` and `embed`
+        00001/  ...
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +29,14 @@ from cosy.audio.constants import FRAMES_PER_TOKEN, FRONT_END_RATE_HZ, HOP_SAMPLE
 from cosy.audio.features import log_mel_16k, mel_spectrogram
 from cosy.audio.resample import resample
 from cosy.dependencies import optional
-from cosy.errors import MismatchError, MissingFileError, ParameterError
+from cosy.errors import MismatchError, MissingFileError
+from cosy.train.data.phones import is_pause, phone_index
 from cosy.train.data.teachers import Span, Utterance
 
-PAUSE = "pau"
 LEAD_S, TAIL_S = 0.12, 0.20  # silence kept around the speech
-LEVEL_DBFS = -22.0  # RMS of the speech
-PHONES = (
-    PAUSE,
-    *"""aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z
-    zh""".split(),
-)
-_ALIASES = {
-    "ssil": PAUSE,
-    "brth": PAUSE,
-    "h#": PAUSE,
-    "axr": "er",
-    "el": "l",
-    "em": "m",
-    "en": "n",
-    "dx": "t",
-    "hv": "hh",
-}
+LEVEL_DBFS = -22.0  # RMS of neutral speech
 _ARRAYS = {"wave": np.int16, "mel": np.float16, "whisper": np.float16, "f0": np.float32, "phone": np.uint8}
+_WIDTHS = {"mel": 80, "whisper": 128}
 PER_TOKEN = {
     "wave": TOKEN_SAMPLES,
     "mel": FRAMES_PER_TOKEN,
@@ -56,20 +48,17 @@ PER_TOKEN = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One utterance of a corpus: where it lies in the arrays, in tokens, and what is said when."""
+    """One utterance of a corpus: where it lies, in tokens, and what is said by whom, when and how."""
 
     text: str
-    start: int  # tokens before it in the arrays
+    start: int  # tokens before it in its shard
     tokens: int
-    words: tuple[tuple[str, float], ...]  # (word, end in seconds)
-
-
-def phone_index(label: str) -> int:
-    """The index of a teacher's phone label in `PHONES`.  Raises ParameterError for one that is not there."""
-    name = _ALIASES.get(label, label)
-    if name not in PHONES:
-        raise ParameterError(f"unknown phone {label!r}; known: {', '.join(PHONES)}")
-    return PHONES.index(name)
+    words: tuple[tuple[str, float], ...] = ()  # (word, end in seconds); empty: not known
+    speaker: str = ""
+    language: str = ""
+    style: str = ""
+    shard: int = 0
+    row: int = 0  # of its shard
 
 
 def pitch(wave: np.ndarray) -> np.ndarray:
@@ -85,34 +74,36 @@ def pitch(wave: np.ndarray) -> np.ndarray:
     return np.asarray(fine[1::2][: len(wave) // HOP_SAMPLES], dtype=np.float32)
 
 
-def _trim(utterance: Utterance, factor: float) -> tuple[np.ndarray, list[Span], list[Span]]:
-    """Cut long silences off both ends and play at `factor` of the speed: audio at 24 kHz and the spans, shifted."""
-    speech = [s for s in utterance.phones if _ALIASES.get(s.label, s.label) != PAUSE]
-    begin = max(0.0, speech[0].start_s - LEAD_S)
-    end = min(len(utterance.audio) / utterance.rate_hz, speech[-1].end_s + TAIL_S)
+def _trim(utterance: Utterance) -> tuple[np.ndarray, list[Span], list[Span]]:
+    """Cut long silences off both ends: audio at 24 kHz and the spans, shifted.  Without phones all of it stays."""
+    speech = [s for s in utterance.phones if not is_pause(s.label)]
+    begin = max(0.0, speech[0].start_s - LEAD_S) if speech else 0.0
+    whole_s = len(utterance.audio) / utterance.rate_hz
+    end = min(whole_s, speech[-1].end_s + TAIL_S) if speech else whole_s
     audio = utterance.audio[int(begin * utterance.rate_hz) : int(end * utterance.rate_hz)]
-    source_rate = round(utterance.rate_hz * factor / 100) * 100  # reading faster raises pitch and formants together
-    scale = utterance.rate_hz / source_rate
-    wave = resample(torch.from_numpy(audio), source_rate, SAMPLE_RATE_HZ).numpy()
+    wave = resample(torch.from_numpy(audio), utterance.rate_hz, SAMPLE_RATE_HZ).numpy()
 
     def shift(spans: Iterable[Span]) -> list[Span]:
-        return [Span(s.label, (s.start_s - begin) * scale, (s.end_s - begin) * scale) for s in spans]
+        return [Span(s.label, s.start_s - begin, s.end_s - begin) for s in spans]
 
     return wave, shift(utterance.phones), shift(utterance.words)
 
 
-def _level(wave: np.ndarray) -> np.ndarray:
-    gain = 10 ** (LEVEL_DBFS / 20) / max(1e-4, float(np.sqrt(np.mean(wave**2))))
-    return wave * min(gain, 0.95 / max(1e-4, float(np.abs(wave).max())))
+def level(wave: np.ndarray, dbfs: float = LEVEL_DBFS) -> np.ndarray:
+    """Bring samples (n,) to an RMS of `dbfs`, with the peak kept below full scale."""
+    gain = 10 ** (dbfs / 20) / max(1e-4, float(np.sqrt(np.mean(wave**2))))
+    scaled: np.ndarray = wave * min(gain, 0.95 / max(1e-4, float(np.abs(wave).max())))
+    return scaled
 
 
-def _features(utterance: Utterance, factor: float, names: Collection[str]) -> tuple[dict[str, np.ndarray], list[Span]]:
-    wave, phones, words = _trim(utterance, factor)
+def _features(
+    utterance: Utterance, names: Collection[str], level_db: float
+) -> tuple[dict[str, np.ndarray], list[Span]]:
+    wave, phones, words = _trim(utterance)
     tokens = -(-len(wave) // TOKEN_SAMPLES)
-    wave = np.pad(_level(wave), (0, tokens * TOKEN_SAMPLES - len(wave))).astype(np.float32)
+    wave = np.pad(level(wave, LEVEL_DBFS + level_db), (0, tokens * TOKEN_SAMPLES - len(wave))).astype(np.float32)
     tensor = torch.from_numpy(wave)
-    frames = tokens * FRAMES_PER_TOKEN
-    centres = (np.arange(frames) + 0.5) * HOP_SAMPLES / SAMPLE_RATE_HZ
+    centres = (np.arange(tokens * FRAMES_PER_TOKEN) + 0.5) * HOP_SAMPLES / SAMPLE_RATE_HZ
     owner = np.searchsorted([s.end_s for s in phones[:-1]], centres)
     recipes: dict[str, Callable[[], np.ndarray]] = {
         "wave": lambda: np.clip(wave * 32767, -32768, 32767),
@@ -128,89 +119,133 @@ def _features(utterance: Utterance, factor: float, names: Collection[str]) -> tu
 
 
 def build(
-    folder: Path, utterances: Iterable[Utterance], factor: float = 1.0, names: Collection[str] = tuple(_ARRAYS)
+    folder: Path,
+    utterances: Iterable[Utterance],
+    names: Collection[str] = tuple(_ARRAYS),
+    levels_db: dict[str, float] | None = None,
 ) -> int:
-    """Write a corpus of `utterances` into `folder`; return its length in tokens.
+    """Write `utterances` as the shard `folder` and return its length in tokens; a crash leaves nothing of that name.
 
-    `factor` plays every recording faster (>1) or slower: a pseudo-speaker with other pitch and formants.
     `names` limits the arrays: a language model needs only what its tokens are made from ("whisper").
+    `levels_db` says how much louder than neutral a style is.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     total = 0
     with ExitStack() as stack:
-        files = {name: stack.enter_context((folder / f"{name}.raw").open("wb")) for name in names}
-        listing = stack.enter_context((folder / "entries.jsonl").open("w", encoding="utf-8"))
+        files = {name: stack.enter_context((partial / f"{name}.raw").open("wb")) for name in names}
+        listing = stack.enter_context((partial / "entries.jsonl").open("w", encoding="utf-8"))
         for utterance in utterances:
-            arrays, words = _features(utterance, factor, names)
+            arrays, words = _features(utterance, names, (levels_db or {}).get(utterance.style, 0.0))
             for name, array in arrays.items():
                 files[name].write(np.ascontiguousarray(array, dtype=_ARRAYS[name]).tobytes())
             name, array = next(iter(arrays.items()))
             tokens = len(array) // PER_TOKEN[name]
-            ends = [(w.label, round(w.end_s, 4)) for w in words]
-            listing.write(json.dumps({"text": utterance.text, "start": total, "tokens": tokens, "words": ends}) + "\n")
+            row = {
+                "text": utterance.text,
+                "start": total,
+                "tokens": tokens,
+                "words": [(w.label, round(w.end_s, 4)) for w in words],
+                "speaker": utterance.speaker,
+                "language": utterance.language,
+                "style": utterance.style,
+            }
+            listing.write(json.dumps(row, ensure_ascii=False) + "\n")
             total += tokens
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
     return total
 
 
-class Corpus:
-    """Read access to what `build` wrote.  Arrays are memory-mapped; entries are in memory.
+def shards_of(folder: Path) -> list[Path]:
+    """The finished shards of a corpus, by name; a folder that is a shard itself is the only one.
 
-    Raises MismatchError if an array does not have the length of the entries: a build was cut short, or `codes.npy`
-    belongs to an earlier one.
+    Raises MissingFileError if there is none.
+    """
+    if (folder / "entries.jsonl").is_file():
+        return [folder]
+    shards = sorted(p.parent for p in folder.glob("*/entries.jsonl") if p.parent.suffix != ".partial")
+    if not shards:
+        raise MissingFileError(f"{folder} holds no corpus: build one with `cosy data build` or `cosy data synth`")
+    return shards
+
+
+class Corpus:
+    """Read access to one or several built corpora.  Arrays are memory-mapped; entries are in memory.
+
+    Raises MismatchError if an array does not have the length of the entries, MissingFileError if there is nothing.
     """
 
-    def __init__(self, folder: Path) -> None:
-        with (folder / "entries.jsonl").open(encoding="utf-8") as listing:
-            rows = [json.loads(line) for line in listing]
-        self.entries = [Entry(r["text"], r["start"], r["tokens"], tuple(map(tuple, r["words"]))) for r in rows]
+    def __init__(self, *folders: Path) -> None:
+        self.shards = [shard for folder in folders for shard in shards_of(folder)]
+        self.entries: list[Entry] = []
+        self._arrays: list[dict[str, np.ndarray]] = []
+        for number, shard in enumerate(self.shards):
+            with (shard / "entries.jsonl").open(encoding="utf-8") as listing:
+                rows = [json.loads(line) for line in listing]
+            for row, fields in enumerate(rows):
+                fields["words"] = tuple(map(tuple, fields["words"]))
+                self.entries.append(Entry(**fields, shard=number, row=row))
+            self._arrays.append(_mapped(shard, sum(r["tokens"] for r in rows), len(rows)))
         self.tokens = sum(e.tokens for e in self.entries)
-        widths = {"mel": 80, "whisper": 128}
-        self.folder = folder
-        self._arrays: dict[str, np.ndarray] = {}
-        for name, dtype in _ARRAYS.items():
-            if not (folder / f"{name}.raw").exists():
-                continue
-            flat = np.memmap(folder / f"{name}.raw", dtype=dtype, mode="r")
-            self._arrays[name] = flat.reshape(-1, widths[name]) if name in widths else flat
-            self._check(name, len(self._arrays[name]), PER_TOKEN[name])
-        codes = folder / "codes.npy"
-        self.codes: np.ndarray | None = np.load(codes, mmap_mode="r") if codes.exists() else None
-        if self.codes is not None:
-            self._check("codes", len(self.codes), 1)
-        speakers = folder / "speakers.npy"
-        self.speakers: np.ndarray | None = np.load(speakers, mmap_mode="r") if speakers.exists() else None
-
-    def _check(self, name: str, found: int, per_token: int) -> None:
-        expected = self.tokens * per_token
-        if found != expected:
-            message = f"{name!r} has {found} rows, the entries need {expected}: make it again"
-            raise MismatchError(f"{self.folder}: {message}")
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    @cached_property
+    def by_speaker(self) -> dict[str, np.ndarray]:
+        """Indices of every speaker's entries."""
+        found: dict[str, list[int]] = {}
+        for index, entry in enumerate(self.entries):
+            found.setdefault(entry.speaker, []).append(index)
+        return {speaker: np.array(indices) for speaker, indices in sorted(found.items())}
+
+    def has(self, name: str) -> bool:
+        """Whether every shard has the array `name`."""
+        return all(name in arrays for arrays in self._arrays)
 
     def slice(self, name: str, index: int, start: int = 0, tokens: int | None = None) -> np.ndarray:
         """Array `name` of entry `index`, from token `start` on, `tokens` long (default: to the end).
 
         Raises MissingFileError if the corpus was built without it.
         """
-        if name not in self._arrays:
-            raise MissingFileError(f"{self.folder / name}.raw is missing: build the corpus with the array {name!r}")
         entry = self.entries[index]
+        array = self._array(name, entry, f"build the corpus with the array {name!r}")
         tokens = entry.tokens - start if tokens is None else tokens
         per = PER_TOKEN[name]
-        return self._arrays[name][(entry.start + start) * per : (entry.start + start + tokens) * per]
+        return array[(entry.start + start) * per : (entry.start + start + tokens) * per]
 
     def tokens_of(self, index: int) -> np.ndarray:
         """Speech tokens of an entry.  Raises MissingFileError before `cosy.train.tokenizer.encode`."""
-        if self.codes is None:
-            raise MissingFileError(f"{self.folder / 'codes.npy'} is missing: encode the corpus first")
         entry = self.entries[index]
-        return self.codes[entry.start : entry.start + entry.tokens]
+        return self._array("codes", entry, "encode the corpus first")[entry.start : entry.start + entry.tokens]
 
-    @property
-    def vectors(self) -> np.ndarray:
-        """Speaker vectors (n, 192) of its utterances.  Raises MissingFileError before `cosy.train.speaker.embed`."""
-        if self.speakers is None:
-            raise MissingFileError(f"{self.folder / 'speakers.npy'} is missing: embed the corpus first")
-        return self.speakers
+    def vector_of(self, index: int) -> np.ndarray:
+        """Speaker vector (192,) of an entry.  Raises MissingFileError before `cosy.train.speaker.embed`."""
+        entry = self.entries[index]
+        vector: np.ndarray = self._array("speakers", entry, "embed the corpus first")[entry.row]
+        return vector
+
+    def _array(self, name: str, entry: Entry, remedy: str) -> np.ndarray:
+        arrays = self._arrays[entry.shard]
+        if name not in arrays:
+            raise MissingFileError(f"{self.shards[entry.shard]} has no {name!r}: {remedy}")
+        return arrays[name]
+
+
+def _mapped(shard: Path, tokens: int, entries: int) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, dtype in _ARRAYS.items():
+        if (shard / f"{name}.raw").exists():
+            flat = np.memmap(shard / f"{name}.raw", dtype=dtype, mode="r")
+            arrays[name] = flat.reshape(-1, _WIDTHS[name]) if name in _WIDTHS else flat
+    for name in ("codes", "speakers"):
+        if (shard / f"{name}.npy").exists():
+            arrays[name] = np.load(shard / f"{name}.npy", mmap_mode="r")
+    for name, array in arrays.items():
+        expected = entries if name == "speakers" else tokens * PER_TOKEN.get(name, 1)
+        if len(array) != expected:
+            message = f"{name!r} has {len(array)} rows, the entries need {expected}: make it again"
+            raise MismatchError(f"{shard}: {message}")
+    return arrays

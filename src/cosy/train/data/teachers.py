@@ -36,13 +36,19 @@ class Span:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What a teacher said: `audio` (samples,) float32 at `rate_hz`, with phone and word spans."""
+    """What was said: `audio` (samples,) float32 at `rate_hz`, with phone and word spans where they are known.
+
+    Who says it (`speaker`), and how (`style`, a name of `speakers.STYLES`; "" is neutral).
+    """
 
     text: str
     audio: np.ndarray
     rate_hz: int
-    phones: tuple[Span, ...]
-    words: tuple[Span, ...]
+    phones: tuple[Span, ...] = ()
+    words: tuple[Span, ...] = ()  # their labels joined are the text, if there is one for each of its words
+    language: str = "en"
+    speaker: str = ""
+    style: str = ""
 
 
 def synthesise(teacher: str, texts: Sequence[str]) -> Iterator[Utterance]:
@@ -86,7 +92,15 @@ def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
         subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)
         for i, text in enumerate(texts):
             audio, rate = soundfile.read(root / f"{i}.wav", dtype="float32")
-            yield Utterance(text, audio, rate, _spans(root / f"{i}.seg"), _spans(root / f"{i}.word"))
+            yield Utterance(text, audio, rate, _spans(root / f"{i}.seg"), _written(text, _spans(root / f"{i}.word")))
+
+
+def _written(text: str, spoken: Sequence[Span]) -> tuple[Span, ...]:
+    """The engine's words under the names they have in the text, blanks and marks included; none if the numbers differ."""
+    words = re.findall(r"\s*\S+", text)
+    if len(words) != len(spoken):
+        return ()
+    return tuple(Span(word, span.start_s, span.end_s) for word, span in zip(words, spoken, strict=True))
 
 
 def _flite(voice: str, texts: Sequence[str]) -> Iterator[Utterance]:

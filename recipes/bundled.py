@@ -1,0 +1,268 @@
+"""The bundled checkpoint, version 2: English and Mandarin, many voices, from free speech engines.
+
+python recipes/bundled.py FOLDER STAGE...
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import math
+import random
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cosy.config import (
+    EstimatorConfig,
+    FlowConfig,
+    FlowEncoderConfig,
+    ModelConfig,
+    Qwen2Config,
+    SpeakerEncoderConfig,
+    SpeechLMConfig,
+    SpeechTokenizerConfig,
+    VocoderConfig,
+)
+from cosy.eval.sentences import EVERYDAY, MANDARIN_EVERYDAY, MIXED, slot_sentences
+from cosy.models.speaker_encoder import SpeakerEncoder
+from cosy.models.speech_tokenizer import SpeechTokenizer
+from cosy.text.tokenizer import TextTokenizer, add_characters, train_bpe
+from cosy.train.assemble import averaged, start_from
+from cosy.train.data import mandarin
+from cosy.train.data.corpus import Corpus
+from cosy.train.data.english import draw, frequent_words, normal_form
+from cosy.train.data.espeak import EspeakVoice
+from cosy.train.data.speakers import STYLES, Voice
+from cosy.train.data.synth import LM_ONLY, Job, Line, synthesise
+from cosy.train.flow import FlowTask
+from cosy.train.lm import LMTask
+from cosy.train.speaker import SpeakerTask, embed
+from cosy.train.tokenizer import TokenizerTask, encode
+from cosy.train.trainer import Schedule, Task, Trainer
+from cosy.train.vocoder import F0Task, VocoderTask
+
+TOKENIZER = SpeechTokenizerConfig(n_state=192, n_head=3, n_layer=3)
+SPEAKER = SpeakerEncoderConfig(front_channels=8, init_channels=32, growth_rate=8)
+TEXT_TOKENS, HANZI = 1000, 3000
+MODEL = ModelConfig(
+    llm=SpeechLMConfig(
+        backbone=Qwen2Config(
+            vocab_size=4608,
+            hidden_size=192,
+            intermediate_size=576,
+            num_hidden_layers=6,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            max_position_embeddings=4096,
+        )
+    ),
+    flow=FlowConfig(
+        input_size=192,
+        encoder=FlowEncoderConfig(
+            input_size=192, output_size=192, attention_heads=3, linear_units=576, num_blocks=3, up_blocks=2,
+            dropout_rate=0.05, positional_dropout_rate=0.05, attention_dropout_rate=0.05,
+        ),
+        estimator=EstimatorConfig(channels=96, attention_head_dim=32, num_heads=3, n_blocks=1, num_mid_blocks=3),
+    ),
+    hift=VocoderConfig(base_channels=64, f0_cond_channels=128),
+)  # fmt: skip
+
+_READ_AS_PINYIN = re.compile(r"\b(you|a|me)\b", re.IGNORECASE)  # espeak-ng takes these words for syllables
+ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 48
+STYLED = 0.3  # share of a voice's utterances that are spoken in a style
+VARIANTS = "f1 f2 f3 f5 m1 m2 m5 m6".split()  # of espeak-ng; slot WER below 15 % at a low and at a high pitch
+MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
+NEUTRAL_LM = {"en": 9000, "zh": 8000}  # utterances
+STYLED_LM = {"en": 250, "zh": 200}  # utterances of each style
+FEMALE_BASES, MALE_BASES = ("slt",), ("rms", "awb", "kal16")
+PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
+
+
+def held_out_english() -> set[str]:
+    """Normal forms of every sentence of the evaluation."""
+    return {normal_form(s) for s in (*slot_sentences(400), *EVERYDAY)}
+
+
+def english_voice(name: str, rng: random.Random) -> Voice:
+    """A WORLD variant within what its teacher bears: a woman's tract grows, a man's shrinks."""
+    if rng.random() < 0.4:
+        teacher, formants, pitch = "slt", rng.uniform(0.84, 1.05), rng.uniform(0.55, 1.12)
+    else:
+        teacher = rng.choice(MALE_BASES)
+        formants = rng.uniform(0.95, 1.2)
+        pitch = rng.uniform(0.85, 1.25) * (1 + 0.45 * (formants - 0.95) / 0.25)
+    return Voice(name, teacher, pitch, formants, rng.uniform(0.7, 1.4), rng.uniform(0.92, 1.08))
+
+
+def espeak_voice(rng: random.Random) -> EspeakVoice:
+    return EspeakVoice(rng.choice(VARIANTS), rng.randint(15, 85), rng.randint(30, 75), rng.randint(215, 255))
+
+
+def _styled(texts: Iterator[str], count: int, language: str, rng: random.Random) -> tuple[Line, ...]:
+    styles = list(STYLES)[1:]
+    return tuple(
+        Line(text, language, rng.choice(styles) if rng.random() < STYLED else "")
+        for text in itertools.islice(texts, count)
+    )
+
+
+def english_jobs() -> list[Job]:
+    rng = random.Random(1)
+    texts = draw(11, frequent_words(6000), held_out_english())
+    jobs = []
+    for teacher, count in PLAIN.items():
+        for part in range(count // 20):
+            jobs.append(Job(f"{teacher}-{part:02d}", Voice(teacher, teacher), _styled(texts, 20, "en", rng)))
+    for number in range(ENGLISH_VOICES):
+        voice = english_voice(f"en-{number:03d}", rng)
+        jobs.append(Job(voice.name, voice, _styled(texts, 18, "en", rng)))
+    return jobs
+
+
+def _mandarin_texts(seed: int) -> Iterator[str]:
+    held_out = {mandarin.normal_form(s) for s in (*MANDARIN_EVERYDAY, *MIXED)}
+    return (t for t in mandarin.draw(seed, held_out) if not _READ_AS_PINYIN.search(t))
+
+
+def mandarin_jobs() -> list[Job]:
+    rng = random.Random(2)
+    chinese = _mandarin_texts(21)
+    english = draw(22, frequent_words(6000), held_out_english())
+    jobs = [Job(f"cmn-{part:02d}", MANDARIN, _styled(chinese, 20, "zh", rng)) for part in range(15)]
+    for number in range(BILINGUAL_VOICES):
+        teacher = espeak_voice(rng)
+        slower = replace(teacher, words_per_minute=round(teacher.words_per_minute * 0.7))
+        name = f"both-{number:03d}"
+        jobs.append(Job(f"{name}-zh", Voice(name, teacher), _styled(chinese, 12, "zh", rng)))
+        jobs.append(Job(f"{name}-en", Voice(name, slower), _styled(english, 12, "en", rng)))
+    for number in range(MANDARIN_VOICES):
+        voice = Voice(
+            f"zh-{number:03d}", espeak_voice(rng), rng.uniform(0.8, 1.25), rng.uniform(0.88, 1.14),
+            rng.uniform(0.8, 1.2), rng.uniform(0.95, 1.05),
+        )  # fmt: skip
+        jobs.append(Job(voice.name, voice, _styled(chinese, 16, "zh", rng)))
+    return jobs
+
+
+def _lm_jobs(voice: Voice, language: str, texts: Iterator[str]) -> list[Job]:
+    styles = [style for style in STYLES for _ in range(STYLED_LM[language] if style else NEUTRAL_LM[language])]
+    random.Random(3).shuffle(styles)
+    lines = [Line(text, language, style) for text, style in zip(texts, styles, strict=False)]
+    return [
+        Job(f"{language}-{number:03d}", voice, tuple(lines[start : start + 150]), LM_ONLY)
+        for number, start in enumerate(range(0, len(lines), 150))
+    ]
+
+
+def lm_zh_jobs() -> list[Job]:
+    return _lm_jobs(MANDARIN, "zh", _mandarin_texts(31))
+
+
+def lm_en_jobs() -> list[Job]:
+    return _lm_jobs(Voice("slt", "slt"), "en", draw(32, frequent_words(8000), held_out_english()))
+
+
+VOICES = {"english": english_jobs, "mandarin": mandarin_jobs}
+SENTENCES = {"lm_zh": lm_zh_jobs, "lm_en": lm_en_jobs}
+JOBS = {**VOICES, **SENTENCES}
+
+
+class Recipe:
+    """The stages; everything lives below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def corpus(self, *names: str) -> Corpus:
+        return Corpus(*(self.folder / name for name in names))
+
+    def data(self) -> None:
+        """Let the teachers speak, and prepare what the networks read."""
+        for name, jobs in JOBS.items():
+            for job, tokens in synthesise(self.folder / name, jobs(), workers=2):
+                logging.info("%s/%s %.1f s", name, job.name, tokens / 25)
+
+    def _train(self, name: str, task: Task, schedule: Schedule) -> None:
+        start = self.folder / "start" / f"{name}.pt"
+        if start.exists():
+            left = start_from(task.network, torch.load(start, weights_only=True))
+            logging.info("%s starts from %s, except %s", name, start, ", ".join(left) or "nothing")
+        for row in Trainer(task, schedule, self.folder / "runs" / name).run():
+            logging.info("%s %s", name, json.dumps({k: round(v, 4) for k, v in row.items()}))
+
+    def _trained(self, name: str, prefix: str = "") -> dict[str, Tensor]:
+        return averaged(self.folder / "runs" / name, prefix)
+
+    def tokenizer(self) -> None:
+        task = TokenizerTask(TOKENIZER, self.corpus(*VOICES))
+        self._train("tokenizer", task, _schedule(1.2e-3, 3000, warmup_steps=100, ema=0.995))
+
+    def speaker(self) -> None:
+        task = SpeakerTask(SPEAKER, self.corpus(*VOICES))
+        self._train("speaker", task, _schedule(2e-3, 1500, warmup_steps=100, ema=0.99))
+
+    def encode(self) -> None:
+        """Speech tokens of every corpus."""
+        network = SpeechTokenizer(TOKENIZER)
+        network.load_state_dict(self._trained("tokenizer", "tokenizer."))
+        encode(self.corpus(*VOICES, *SENTENCES), network)
+
+    def embed(self) -> None:
+        """Speaker vectors of what the flow learns."""
+        network = SpeakerEncoder(SPEAKER)
+        network.load_state_dict(self._trained("speaker", "encoder."))
+        embed(self.corpus(*VOICES), network)
+
+    def vocabulary(self) -> None:
+        """The text tokenizer: subwords of the English text, and the commonest hanzi."""
+        base = self.folder / "start" / "vocabulary"
+        if not base.exists():
+            base = self.folder / "english_vocabulary"
+            train_bpe([e.text for e in self.corpus("lm_en").entries], TEXT_TOKENS, base)
+        add_characters(base, [*mandarin.hanzi(HANZI), *"，。？！、；：“”《》（）…—"], self.folder / "vocabulary")
+
+    def f0(self) -> None:
+        task = F0Task(MODEL.hift, self.corpus(*VOICES))
+        self._train("f0", task, _schedule(1.5e-3, 2500, ema=0.998, clip_norm=100.0, bfloat16=False))
+
+    def vocoder(self) -> None:
+        predictor = F0Task(MODEL.hift, self.corpus(*VOICES)).network
+        predictor.load_state_dict(self._trained("f0"))
+        task = VocoderTask(MODEL.hift, self.corpus(*VOICES), predictor)
+        self._train("vocoder", task, _schedule(1e-3, 4000, ema=0.998, clip_norm=20.0, bfloat16=False))
+
+    def flow(self) -> None:
+        task = FlowTask(MODEL.flow, self.corpus(*VOICES))
+        self._train("flow", task, _schedule(1.2e-3, 5000, warmup_steps=200, ema=0.998))
+
+    def lm(self) -> None:
+        tokenizer = TextTokenizer(self.folder / "vocabulary")
+        task = LMTask(MODEL.llm, tokenizer, self.corpus(*SENTENCES), self.corpus(*VOICES))
+        self._train("lm", task, _schedule(1.5e-3, 9000, warmup_steps=200, ema=0.998))
+
+
+def _schedule(learning_rate: float, steps: int, **options: Any) -> Schedule:
+    """By steps, so that a run does not depend on how busy the machine is."""
+    return Schedule(learning_rate, minutes=math.inf, steps=steps, **options)
+
+
+def main(folder: str, *stages: str) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    recipe = Recipe(Path(folder))
+    for stage in stages:
+        run: Callable[[], None] = getattr(recipe, stage)
+        run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,94 @@
+"""A corpus from speech engines: shards are planned, then spoken by several processes; a finished shard is not redone.
+
+The plan is data (who says which text how), a pure function of a recipe's seed, and so is what comes of it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cosy.train.data.corpus import _ARRAYS, build
+from cosy.train.data.espeak import EspeakVoice, speak
+from cosy.train.data.pinyin import pinyin
+from cosy.train.data.speakers import LEVELS_DB, Voice, spoken_by
+from cosy.train.data import teachers
+from cosy.train.data.teachers import Utterance
+
+ALL, LM_ONLY = tuple(_ARRAYS), ("whisper",)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One utterance to be spoken."""
+
+    text: str
+    language: str = "en"
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A shard: what one voice says."""
+
+    name: str
+    voice: Voice
+    lines: tuple[Line, ...]
+    arrays: Collection[str] = ALL
+
+
+def synthesise(folder: Path, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, int]]:
+    """Speak every job whose shard is not there yet; yield it with its length in tokens when it is done.
+
+    Raises what a teacher raises; finished shards stay.
+    """
+    left = [job for job in jobs if not (folder / job.name / "entries.jsonl").exists()]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        futures = {pool.submit(_run, folder, job): job for job in left}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _run(folder: Path, job: Job) -> int:
+    shaped = (
+        spoken_by(job.voice, utterance, line.style)
+        for line, utterance in zip(job.lines, utterances(job.voice, job.lines), strict=True)
+    )
+    return build(folder / job.name, (u for u in shaped if np.any(u.audio)), job.arrays, LEVELS_DB)
+
+
+def utterances(voice: Voice, lines: Sequence[Line]) -> Iterator[Utterance]:
+    """What the voice's teacher says, before the voice changes it."""
+    if isinstance(voice.teacher, EspeakVoice):
+        return (speak(voice.teacher, line.language, pieces(line.text, line.language)) for line in lines)
+    return teachers.synthesise(voice.teacher, [line.text for line in lines])
+
+
+_MARKS = {"，": ",", "。": ".", "？": "?", "！": "!", "、": ",", "；": ";", "：": ","}
+
+
+def pieces(text: str, language: str) -> list[tuple[str, str]]:
+    """`text` cut for `espeak.speak`: what is written, joined the text again, beside what espeak-ng is to read."""
+    if language != "zh":
+        return [(match.group(), match.group().strip()) for match in re.finditer(r"\s*\S+", text)]
+    found: list[tuple[str, str]] = []
+    end = 0
+    for piece in pinyin(text):
+        start, end = end, text.index(piece.text, end) + len(piece.text)
+        if piece.language == "" and found:
+            written, said = found[-1]
+            found[-1] = (written + text[start:end], said + _MARKS.get(piece.text, piece.text))
+        else:
+            found.append((text[start:end], piece.pinyin.replace("ü", "v") or piece.text))
+    return found
