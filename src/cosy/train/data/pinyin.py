@@ -36,21 +36,21 @@ class Piece(NamedTuple):
 
 # Words, also as the end of longer ones, whose last syllable is neutral.
 NEUTRAL = frozenset(
-    """朋友 东西 先生 学生 谢谢 妈妈 爸爸 爷爷 奶奶 哥哥 姐姐 弟弟 妹妹 太太 叔叔 姑姑 舅舅 宝宝 星星 娃娃 嫂嫂 公公
-    婆婆 爹爹 娘娘 喜欢 知道 明白 意思 名字 时候 关系 打算 事情 豆腐 葡萄 萝卜 故事 生意 热闹 干净 麻烦 力气 月亮
-    太阳 窗户 眼睛 耳朵 嘴巴 下巴 眉毛 脑袋 钥匙 护士 师傅 师父 商量 收拾 暖和 凉快 聪明 老实 清楚 糊涂 马虎 告诉
-    休息 头发 漂亮 衣服 舒服 认识 知识 客气 脾气 福气 运气 秀气 阔气 和气 小气 早上 晚上 皇上 便宜 消息 丈夫 媳妇
-    姑娘 伙计 困难 粮食 玻璃 棉花 蘑菇 烧饼 点心 核桃 石榴 东边 西边 南边 北边 上边 下边 左边 右边 里边 外边 前边
-    后边 里头 外头 上头 木头 石头 骨头 舌头 馒头 枕头 拳头 罐头 砖头 苦头 家里 屋里 心里 手里 城里 夜里 那里
-    差事 本事 招呼 打听 打扮 打量 打发 琢磨 吩咐 耽误 耽搁
-    答应 折腾 张罗 应付 对付 应酬 佩服 称呼 骆驼 狐狸 蚂蚱 蛤蟆 苍蝇 刺猬 牲口 庄稼 高粱 芝麻 甘蔗 葫芦 扫帚 笤帚
-    簸箕 抽屉 帐篷 胳膊 指甲 屁股 疙瘩 窟窿 巴掌 笑话 新鲜 结实 扎实 踏实 厉害 利落 痛快 勤快 爽快 快活 活泼
-    利索 规矩 委屈 冤枉 欺负 别扭 迷糊 模糊 含糊 大方 随和 自在 宽敞 妥当 稀罕 在乎 疏忽 合同 月饼 包袱 裁缝 木匠
-    石匠 铁匠 和尚 道士 秀才 状元 将就 讲究 主意 部分 力量 势力 位置 书记 夫人 别人 道理 衙门 情形 老爷 少爷 教训
-    逻辑 奴才 心思 棺材 时辰 年份 见识 尺寸 报酬 妖精 乡下 底下 咳嗽 哆嗦 啰嗦 唠叨 念叨 嘀咕 叫唤 使唤 比方 比划
-    闺女 女婿 妯娌 街坊 戒指 首饰 胭脂 伺候 灯笼 风筝 算盘 喇叭 琵琶 牡丹 招牌 篇幅 罪过 唾沫 交情 记号 价钱
-    娘家 官司 亲戚 味道 态度 寡妇 吓唬 动静 动弹 提防 养活 丫鬟 摸索 特务 行李 看看 想想 听听 试试 说说
-    走走 问问 谈谈""".split()
+    """朋友 东西 先生 学生 谢谢 妈妈 爸爸 爷爷 奶奶 哥哥 姐姐 弟弟 妹妹 太太 叔叔 姑姑 舅舅 宝宝 星星 娃娃 嫂嫂
+    公公 婆婆 爹爹 娘娘 喜欢 知道 明白 意思 名字 时候 关系 打算 事情 豆腐 葡萄 萝卜 故事 生意 热闹 干净 麻烦
+    力气 月亮 太阳 窗户 眼睛 耳朵 嘴巴 下巴 眉毛 脑袋 钥匙 护士 师傅 师父 商量 收拾 暖和 凉快 聪明 老实 清楚
+    糊涂 马虎 告诉 休息 头发 漂亮 衣服 舒服 认识 知识 客气 脾气 福气 运气 秀气 阔气 小气 早上 晚上 皇上
+    便宜 消息 丈夫 媳妇 姑娘 伙计 困难 粮食 玻璃 棉花 蘑菇 烧饼 点心 核桃 石榴 东边 西边 南边 北边 上边 下边
+    左边 右边 里边 外边 前边 后边 里头 外头 上头 木头 石头 骨头 舌头 馒头 枕头 拳头 罐头 砖头 苦头 家里 屋里
+    心里 手里 城里 夜里 那里 差事 本事 招呼 打听 打扮 打量 打发 琢磨 吩咐 耽误 耽搁 答应 折腾 张罗 应付 对付
+    应酬 佩服 称呼 骆驼 狐狸 蚂蚱 蛤蟆 苍蝇 刺猬 牲口 庄稼 高粱 芝麻 甘蔗 葫芦 扫帚 笤帚 簸箕 抽屉 帐篷 胳膊
+    指甲 屁股 疙瘩 窟窿 巴掌 笑话 新鲜 结实 扎实 踏实 厉害 利落 痛快 勤快 爽快 快活 活泼 利索 规矩 委屈 冤枉
+    欺负 别扭 迷糊 模糊 含糊 大方 随和 宽敞 妥当 稀罕 在乎 疏忽 合同 月饼 包袱 裁缝 木匠 石匠 铁匠 和尚
+    道士 秀才 状元 讲究 主意 部分 力量 势力 位置 书记 夫人 别人 道理 衙门 情形 老爷 少爷 教训 逻辑 奴才
+    心思 棺材 时辰 年份 见识 尺寸 报酬 妖精 乡下 底下 咳嗽 哆嗦 啰嗦 唠叨 念叨 嘀咕 叫唤 使唤 比方 比划 闺女
+    女婿 妯娌 街坊 戒指 首饰 胭脂 伺候 灯笼 风筝 算盘 喇叭 琵琶 牡丹 招牌 篇幅 罪过 唾沫 交情 记号 价钱 娘家
+    官司 亲戚 味道 态度 寡妇 吓唬 动静 动弹 提防 养活 丫鬟 摸索 特务 行李 看看 想想 听听 试试 走走 问问
+    谈谈""".split()
 )
 
 # Where pypinyin has another reading than everyday speech, or none for the word.  Longer words before shorter ones.
@@ -58,36 +58,36 @@ _WORDS = {
     word: tuple(sounds)
     for word, *sounds in map(
         str.split,
-        """看不懂 kan4 bu5 dong3/听不懂 ting1 bu5 dong3/听不见 ting1 bu5 jian4/看不见 kan4 bu5 jian4/来不及 lai2 bu5 ji2/
-        对不起 dui4 bu5 qi3/了不起 liao3 bu5 qi3/受不了 shou4 bu5 liao3/忘不了 wang4 bu5 liao3/少不了 shao3 bu5 liao3/
-        睡不着 shui4 bu5 zhao2/用不着 yong4 bu5 zhao2/找不到 zhao3 bu5 dao4/差不多 cha4 bu5 duo1/舍不得 she3 bu5 de5/
-        怪不得 guai4 bu5 de5/恨不得 hen4 bu5 de5/巴不得 ba1 bu5 de5/由不得 you2 bu5 de5/了不得 liao3 bu5 de5/
-        士大夫 shi4 da4 fu1/几内亚 ji1 nei4 ya4/进行曲 jin4 xing2 qu3/耶路撒冷 ye1 lu4 sa1 leng3/高句丽 gao1 gou1 li2/
-        塞内加尔 sai4 nei4 jia1 er3/塞浦路斯 sai4 pu3 lu4 si1/塞舌尔 sai4 she2 er3/埃塞 ai1 sai4/巴塞 ba1 sai4/
-        阿塞 a1 sai4/萨诸塞 sa4 zhu1 sai4/西塞山 xi1 sai4 shan1/洪都拉斯 hong2 du1 la1 si1/堪的纳 kan1 di4 na4/
-        不怀好意 bu4 huai2 hao3 yi4/装模作样 zhuang1 mu2 zuo4 yang4/悄无声息 qiao3 wu2 sheng1 xi1/大汗 da4 han4/
-        长三角 chang2 san1 jiao3/大夫 dai4 fu5/照片 zhao4 pian4/相片 xiang4 pian4/肚子 du4 zi5/蒙古 meng3 gu3/
-        内蒙 nei4 meng3/朝鲜 chao2 xian3/乡长 xiang1 zhang3/全长 quan2 chang2/体长 ti3 chang2/加长 jia1 chang2/
-        边长 bian1 chang2/悠长 you1 chang2/见长 jian4 chang2/片长 pian4 chang2/落下 luo4 xia4/着实 zhuo2 shi2/
-        身着 shen1 zhuo2/供养 gong1 yang3/缅甸 mian3 dian4/草甸 cao3 dian4/蔡甸 cai4 dian4/宜都 yi2 du1/
-        温差 wen1 cha1/级差 ji2 cha1/落差 luo4 cha1/反差 fan3 cha1/逆差 ni4 cha1/公差 gong1 cha1/应力 ying4 li4/
-        应声 ying4 sheng1/接应 jie1 ying4/直奔 zhi2 ben4/上调 shang4 tiao2/冠以 guan4 yi3/上行 shang4 xing2/
-        萎缩 wei3 suo1/挑起 tiao3 qi3/载入 zai3 ru4/耶鲁 ye1 lu3/薄膜 bo2 mo2/染发 ran3 fa4/副将 fu4 jiang4/
-        偏将 pian1 jiang4/麻将 ma2 jiang4/登场 deng1 chang3/哮喘 xiao4 chuan3/咆哮 pao2 xiao4/支行 zhi1 hang2/
-        成行 cheng2 xing2/哈佛 ha1 fo2/选中 xuan3 zhong4/射中 she4 zhong4/刺中 ci4 zhong4/投中 tou2 zhong4/
-        中选 zhong4 xuan3/强忍 qiang3 ren3/吓倒 xia4 dao3/推倒 tui1 dao3/病倒 bing4 dao3/昏倒 hun1 dao3/
-        击倒 ji1 dao3/接种 jie1 zhong4/青藏 qing1 zang4/藏语 zang4 yu3/藏文 zang4 wen2/崆峒 kong1 tong2/
-        解法 jie3 fa3/摒弃 bing4 qi4/颈椎 jing3 zhui1/问卷 wen4 juan4/张掖 zhang1 ye4/划破 hua2 po4/
-        重振 chong2 zhen4/重回 chong2 hui2/重整 chong2 zheng3/画卷 hua4 juan4/乙炔 yi3 que1/
-        弹奏 tan2 zou4/弹指 tan2 zhi3/还款 huan2 kuan3/还给 huan2 gei3/隐没 yin3 mo4/发帖 fa1 tie3/燕国 yan1 guo2/
-        砝码 fa3 ma3/偏好 pian1 hao4/澎湃 peng2 pai4/澎湖 peng2 hu2/几近 ji1 jin4/用尽 yong4 jin4/受尽 shou4 jin4/
-        剪切 jian3 qie1/切块 qie1 kuai4/切换 qie1 huan4/属相 shu3 xiang4/空位 kong4 wei4/褪色 tui4 se4/
-        情分 qing2 fen4/辈分 bei4 fen4/缘分 yuan2 fen4/身处 shen1 chu3/无处 wu2 chu4/出处 chu1 chu4/
-        屋脊 wu1 ji3/山脊 shan1 ji3/脊柱 ji3 zhu4/脊髓 ji3 sui3/脊梁 ji3 liang2/不菲 bu4 fei3/禁用 jin4 yong4/
-        踏实 ta1 shi5/所得 suo3 de2/不见得 bu4 jian4 de2/失而复得 shi1 er2 fu4 de2/因为 yin1 wei4/
-        早上好 zao3 shang5 hao3/不得了 bu4 de2 liao3/为准 wei2 zhun3/为重 wei2 zhong4/猜中 cai1 zhong4/中举 zhong4 ju3/
-        重塑 chong2 su4/佛罗里达 fo2 luo2 li3 da2/漯河 luo4 he2/多重 duo1 chong2/看似 kan4 si4/结出 jie1 chu1/
-        方差 fang1 cha1/爱将 ai4 jiang4/待会儿 dai1 hui4 er5""".split("/"),
+        """看不懂 kan4 bu5 dong3/听不懂 ting1 bu5 dong3/听不见 ting1 bu5 jian4/看不见 kan4 bu5 jian4/
+        来不及 lai2 bu5 ji2/对不起 dui4 bu5 qi3/了不起 liao3 bu5 qi3/受不了 shou4 bu5 liao3/忘不了 wang4 bu5 liao3/
+        少不了 shao3 bu5 liao3/睡不着 shui4 bu5 zhao2/用不着 yong4 bu5 zhao2/找不到 zhao3 bu5 dao4/
+        差不多 cha4 bu5 duo1/舍不得 she3 bu5 de5/怪不得 guai4 bu5 de5/恨不得 hen4 bu5 de5/巴不得 ba1 bu5 de5/
+        由不得 you2 bu5 de5/了不得 liao3 bu5 de5/士大夫 shi4 da4 fu1/几内亚 ji1 nei4 ya4/进行曲 jin4 xing2 qu3/
+        耶路撒冷 ye1 lu4 sa1 leng3/高句丽 gao1 gou1 li2/塞内加尔 sai4 nei4 jia1 er3/塞浦路斯 sai4 pu3 lu4 si1/
+        塞舌尔 sai4 she2 er3/埃塞 ai1 sai4/巴塞 ba1 sai4/阿塞 a1 sai4/萨诸塞 sa4 zhu1 sai4/西塞山 xi1 sai4 shan1/
+        洪都拉斯 hong2 du1 la1 si1/堪的纳 kan1 di4 na4/不怀好意 bu4 huai2 hao3 yi4/装模作样 zhuang1 mu2 zuo4 yang4/
+        悄无声息 qiao3 wu2 sheng1 xi1/大汗 da4 han4/长三角 chang2 san1 jiao3/大夫 dai4 fu5/照片 zhao4 pian4/
+        相片 xiang4 pian4/肚子 du4 zi5/蒙古 meng3 gu3/内蒙 nei4 meng3/朝鲜 chao2 xian3/乡长 xiang1 zhang3/
+        全长 quan2 chang2/体长 ti3 chang2/加长 jia1 chang2/边长 bian1 chang2/悠长 you1 chang2/见长 jian4 chang2/
+        片长 pian4 chang2/落下 luo4 xia4/着实 zhuo2 shi2/身着 shen1 zhuo2/供养 gong1 yang3/缅甸 mian3 dian4/
+        草甸 cao3 dian4/蔡甸 cai4 dian4/宜都 yi2 du1/温差 wen1 cha1/级差 ji2 cha1/落差 luo4 cha1/反差 fan3 cha1/
+        逆差 ni4 cha1/公差 gong1 cha1/应力 ying4 li4/应声 ying4 sheng1/接应 jie1 ying4/直奔 zhi2 ben4/
+        上调 shang4 tiao2/冠以 guan4 yi3/上行 shang4 xing2/萎缩 wei3 suo1/挑起 tiao3 qi3/载入 zai3 ru4/耶鲁 ye1 lu3/
+        薄膜 bo2 mo2/染发 ran3 fa4/副将 fu4 jiang4/偏将 pian1 jiang4/麻将 ma2 jiang4/登场 deng1 chang3/
+        哮喘 xiao4 chuan3/咆哮 pao2 xiao4/支行 zhi1 hang2/成行 cheng2 xing2/哈佛 ha1 fo2/选中 xuan3 zhong4/
+        射中 she4 zhong4/刺中 ci4 zhong4/投中 tou2 zhong4/中选 zhong4 xuan3/强忍 qiang3 ren3/吓倒 xia4 dao3/
+        推倒 tui1 dao3/病倒 bing4 dao3/昏倒 hun1 dao3/击倒 ji1 dao3/接种 jie1 zhong4/青藏 qing1 zang4/
+        藏语 zang4 yu3/藏文 zang4 wen2/崆峒 kong1 tong2/解法 jie3 fa3/摒弃 bing4 qi4/颈椎 jing3 zhui1/
+        问卷 wen4 juan4/张掖 zhang1 ye4/划破 hua2 po4/重振 chong2 zhen4/重回 chong2 hui2/重整 chong2 zheng3/
+        画卷 hua4 juan4/乙炔 yi3 que1/弹奏 tan2 zou4/弹指 tan2 zhi3/还款 huan2 kuan3/还给 huan2 gei3/隐没 yin3 mo4/
+        发帖 fa1 tie3/燕国 yan1 guo2/砝码 fa3 ma3/偏好 pian1 hao4/澎湃 peng2 pai4/澎湖 peng2 hu2/几近 ji1 jin4/
+        用尽 yong4 jin4/受尽 shou4 jin4/剪切 jian3 qie1/切块 qie1 kuai4/切换 qie1 huan4/属相 shu3 xiang4/
+        空位 kong4 wei4/褪色 tui4 se4/情分 qing2 fen4/辈分 bei4 fen4/缘分 yuan2 fen4/身处 shen1 chu3/无处 wu2 chu4/
+        出处 chu1 chu4/屋脊 wu1 ji3/山脊 shan1 ji3/脊柱 ji3 zhu4/脊髓 ji3 sui3/脊梁 ji3 liang2/不菲 bu4 fei3/
+        禁用 jin4 yong4/踏实 ta1 shi5/所得 suo3 de2/不见得 bu4 jian4 de2/失而复得 shi1 er2 fu4 de2/因为 yin1 wei4/
+        早上好 zao3 shang5 hao3/不得了 bu4 de2 liao3/为准 wei2 zhun3/为重 wei2 zhong4/猜中 cai1 zhong4/
+        中举 zhong4 ju3/重塑 chong2 su4/佛罗里达 fo2 luo2 li3 da2/漯河 luo4 he2/多重 duo1 chong2/看似 kan4 si4/
+        结出 jie1 chu1/方差 fang1 cha1/爱将 ai4 jiang4/待会儿 dai1 hui4 er5""".split("/"),
     )
 }
 _ALONE = {  # hanzi that are a word by themselves
@@ -111,8 +111,8 @@ _FOLLOWED = {  # and such before certain others
 _ALWAYS = {"一": "yi1", "不": "bu4", "谁": "shei2", "嗯": "en4", "欸": "ei4", "朴": "pu3", "颇": "po1", "框": "kuang4"}
 
 _CHILD_ZI = frozenset(  # 子 is no suffix
-    """电子 男子 女子 太子 原子 老子 公子 天子 粒子 离子 莲子 母子 精子 因子 孝子 瓜子 中子 质子 孟子 孔子 庄子 皇子
-    棋子 次子 光子 才子 荀子 养子 诸子 世子 卵子 爱子 幼子 游子 臣子 仙子 墨子 童子 分子""".split()
+    """电子 男子 女子 太子 原子 老子 公子 天子 粒子 离子 莲子 母子 精子 因子 孝子 瓜子 中子 质子 孟子 孔子 庄子
+    皇子 棋子 次子 光子 才子 荀子 养子 诸子 世子 卵子 爱子 幼子 游子 臣子 仙子 墨子 童子 分子""".split()
 )
 _CHILD_ER = frozenset(
     "女儿 婴儿 幼儿 孤儿 胎儿 侄儿 小儿 生儿 男儿 少儿 妻儿 患儿 健儿 托儿 台儿 奴儿 龟儿 娃儿 妹儿".split()
