@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ def ranked_hanzi() -> tuple[str, ...]:
 
     Raises MissingDependencyError without the `train` extra.
     """
-    mass: Counter[str] = Counter()
+    mass: defaultdict[str, float] = defaultdict(float)
     compounded = set().union(*(entry.word for entry in entries() if len(entry.word) > 1))
     for entry in entries():
         for char in compounded.intersection(entry.word):  # one found in no compound is a wrong encoding

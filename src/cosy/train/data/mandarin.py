@@ -155,7 +155,7 @@ def hanzi(count: int) -> list[str]:
 def _words_around() -> dict[str, tuple[list[str], list[float]]]:
     """For each of `hanzi(SALAD_HANZI)`: the words with it, and the cumulated roots of their frequencies."""
     known = dict.fromkeys(hanzi(SALAD_HANZI))
-    around: dict[str, list[tuple[str, float]]] = {char: [(char, 0.0)] for char in known}  # itself if there is no other
+    around: dict[str, list[tuple[str, float]]] = {char: [(char, 1.0)] for char in known}
     for entry in entries():
         if len(entry.word) <= 4 and not entry.is_name and known.keys() >= set(entry.word):
             for char in set(entry.word):
