@@ -1,8 +1,9 @@
-"""The acceptance sentences: a fixed list that training never sees (`train.data.english.draw` refuses them).
+"""The acceptance sentences: a fixed list that training never sees (`draw` of `train.data` refuses them).
 
 Slot sentences have the form "the ADJ NOUN VERB PREP the ADJ NOUN" over small word lists, so a
 grammar of exactly that form recognises them; everyday sentences are for a recogniser's own
-language model.  Mandarin and mixed sentences are written out, too.  The slot list is drawn once from a fixed seed, the everyday list is written out.
+language model.  The slot list is drawn once from a fixed seed; the everyday lists, in English, in
+Mandarin and mixed, are written out.
 """
 
 from __future__ import annotations
