@@ -338,7 +338,11 @@ class Recipe:
         self._presets(self.folder / "model")
 
     def _presets(self, directory: Path) -> None:
-        """Make every preset from its reference, as a user's recording would be, and keep the reference beside it."""
+        """Make every preset from its reference, as a user's recording would be, and keep the reference beside it.
+
+        Without the transcript, so that it is the flow alone that hears the voice: a small language model reads better
+        when it need not go on from someone else's sentence.
+        """
         model = load_model(directory, parts=("speech_tokenizer", "speaker_encoder"))
         references = self.corpus("references")
         speakers = {}
@@ -348,7 +352,7 @@ class Recipe:
             soundfile.write(directory / "references" / f"{entry.speaker}.flac", wave, SAMPLE_RATE_HZ)
             voice = prepare_voice((wave, SAMPLE_RATE_HZ), entry.text, model, name=entry.speaker)
             tokens = voice.prompt_tokens[None].int()
-            speakers[entry.speaker] = Speaker(voice.embedding[None], voice.info.prompt_text, tokens, voice.prompt_mel[None])
+            speakers[entry.speaker] = Speaker(voice.embedding[None], None, tokens, voice.prompt_mel[None])
         write_speakers({name: speakers[name] for name in PRESETS}, directory / "spk2info.safetensors")
 
 

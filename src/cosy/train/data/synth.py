@@ -92,7 +92,7 @@ def utterances(voice: Voice, lines: Sequence[Line]) -> Iterator[Utterance]:
     return teachers.synthesise(voice.teacher, [line.said or line.text for line in lines])
 
 
-_MARKS = {"，": ",", "。": ".", "？": "?", "！": "!", "、": ",", "；": ";", "：": ","}
+_MARKS = {"，": ",", "。": ";", "？": "?", "！": "!", "、": ",", "；": ";", "：": ","}
 
 
 def pieces(text: str, language: str) -> list[tuple[str, str]]:
