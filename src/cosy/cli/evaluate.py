@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,10 +18,12 @@ eval_app = typer.Typer(no_args_is_help=True, help="Measure what a model says.")
 
 TEACHER = "slt"  # the voice the bundled checkpoint learned from
 
-
-@eval_app.callback()
-def _group() -> None:
-    """Keeps `intelligibility` a sub-command while it is the only one."""
+Model = Annotated[Path | None, typer.Option(help="Model directory; by default COSY_MODEL, else the bundled one.")]
+VoiceName = Annotated[str | None, typer.Option("--voice", help="Voice; by default the first preset.")]
+ReportDir = Annotated[
+    Path | None,
+    typer.Option("--report", help="Folder for report.md, report.json and what the run keeps; a cut run goes on there."),
+]
 
 
 @eval_app.command()
@@ -56,6 +58,59 @@ def intelligibility(
         md_file.write_text(table, encoding="utf-8")
     if json_file is not None:
         json_file.write_text(json.dumps(as_data(rows), indent=1) + "\n", encoding="utf-8")
+
+
+@eval_app.command()
+def robustness(
+    model: Model = None,
+    voice: VoiceName = None,
+    language: Annotated[str, typer.Option(help="Of the sentences: en or zh.")] = "en",
+    count: Annotated[int, typer.Option(min=1, help="Sentences, of 1 to 60 words in turn.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, help="Sentence i is spoken with SEED + i.")] = 0,
+    tokens_only: Annotated[
+        bool, typer.Option("--tokens-only", help="The language model alone: a third of the time, the same verdicts.")
+    ] = False,
+    report: ReportDir = None,
+) -> None:
+    """How often speech stops early, goes round in a loop, reaches the length limit or fails.
+
+    Sentences with numbers, dates and names, spoken with the official sampler.  The goal is under 1 % of them.
+    """
+    from cosy.api import Cosy
+    from cosy.engine.build import silent_tokens
+    from cosy.engine.watch import Alarms
+    from cosy.eval.journal import Journal, fingerprint
+    from cosy.eval.robustness import Robustness, language_model_alone, run, whole_chain
+    from cosy.eval.trials import trial_sentences
+
+    sentences = trial_sentences(count, language)
+    cosy = Cosy.load(model)
+    speaker = cosy.voices.load(voice)
+    settings = {"model": fingerprint(cosy.model.directory), "voice": speaker.name, "language": language, "seed": seed}
+    journal = Journal(report and report / "trials.jsonl", settings)
+    speaks = (language_model_alone if tokens_only else whole_chain)(cosy, speaker)
+    trials = []
+    for trial in run(sentences, speaks, journal, seed):
+        trials.append(trial)
+        _progress(len(trials), count)
+    figures = Robustness.over(trials, Alarms(silent=silent_tokens(cosy.model)))
+    _finish(report, f"# Robustness\n\n{figures.markdown()}", {"settings": settings, **figures.as_data()})
+
+
+def _progress(done: int, of: int) -> None:
+    """To standard error, now and then."""
+    if done == of or done % max(1, of // 20) == 0:
+        typer.echo(f"{done} of {of}", err=True)
+
+
+def _finish(report: Path | None, markdown: str, data: dict[str, Any]) -> None:
+    """Figures to standard output and into the folder of the report."""
+    typer.echo(markdown, nl=False)
+    if report is not None:
+        (report / "report.md").write_text(markdown, encoding="utf-8")
+        (report / "report.json").write_text(
+            json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def _read(folder: Path, count: int) -> list[Sound]:
