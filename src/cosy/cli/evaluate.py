@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cosy.errors import AudioError, MissingFileError
+from cosy.errors import AudioError, InputError, MissingFileError
 
 if TYPE_CHECKING:
     from cosy.eval.intelligibility import Sound
+    from cosy.eval.recognisers import Ear
 
 eval_app = typer.Typer(no_args_is_help=True, help="Measure what a model says.")
 
@@ -24,6 +26,17 @@ ReportDir = Annotated[
     Path | None,
     typer.Option("--report", help="Folder for report.md, report.json and what the run keeps; a cut run goes on there."),
 ]
+Recognisers = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="pocketsphinx (en), syllables (zh), whisper=PATH, paraformer=DIR, or none; several: the first that knows "
+        "the language.  By default pocketsphinx and syllables, which need no download.",
+        show_default=False,
+    ),
+]
+SimilarityModel = Annotated[str, typer.Option("--similarity", help="resemblyzer, campplus or wavlm=DIR.")]
+Mos = Annotated[bool, typer.Option("--mos/--no-mos", help="DNSMOS, too; it takes the most time of all judges.")]
+OFFLINE = {"en": "pocketsphinx", "zh": "syllables"}  # recognisers that need no download
 
 
 @eval_app.command()
@@ -95,6 +108,97 @@ def robustness(
         _progress(len(trials), count)
     figures = Robustness.over(trials, Alarms(silent=silent_tokens(cosy.model)))
     _finish(report, f"# Robustness\n\n{figures.markdown()}", {"settings": settings, **figures.as_data()})
+
+
+@eval_app.command()
+def cloning(
+    prompts: Annotated[
+        Path, typer.Option(help="Folder of NAME.wav with NAME.txt, and if there are NAME.other.wav; or a meta list.")
+    ],
+    model: Model = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="What to say, a sentence a line; by default the held-out everyday sentences.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="Of the sentences, with commas: en, zh.")] = "en",
+    modes: Annotated[str, typer.Option(help="With commas: zero_shot, cross_lingual.")] = "zero_shot,cross_lingual",
+    each: Annotated[int, typer.Option(min=1, help="Sentences for a prompt, language and mode.")] = 2,
+    count: Annotated[
+        int | None, typer.Option(min=2, help="So many prompts; by default all.", show_default=False)
+    ] = None,
+    recogniser: Recognisers = None,
+    similarity: SimilarityModel = "resemblyzer",
+    mos: Mos = True,
+    seed: Annotated[int, typer.Option(min=0, help="Sentence i of a mode and language is spoken with SEED + i.")] = 0,
+    report: ReportDir = None,
+) -> None:
+    """Does a clone sound like its prompt: the right one of N, equal error rate, pitch, DNSMOS, across languages.
+
+    Beside the clones: other recordings of the same speakers, where there are any, and the prompts through the vocoder.
+    """
+    from cosy.api import Cosy
+    from cosy.eval.cloning import Cloning, jobs
+    from cosy.eval.journal import fingerprint
+    from cosy.eval.meta import read_prompts
+    from cosy.eval.similarity import open_judge
+    from cosy.eval.speaker import ModelCloner
+    from cosy.eval.takes import Bench, Judges
+    from cosy.text.normalize import language_of
+
+    voices = read_prompts(prompts)[:count]
+    sentences = _sentences(texts, language.split(","))
+    cosy = Cosy.load(model)
+    ears = _ears(recogniser, [*sentences, *(language_of(prompt.text) for prompt in voices)])
+    judges = Judges(ears, open_judge(*_named(similarity), cosy.model), mos)
+    settings = {"model": fingerprint(cosy.model.directory), "prompts": str(prompts), "each": each, "seed": seed}
+    bench = Bench(judges, report, settings)
+    todo = list(jobs(ModelCloner(cosy), voices, sentences, modes=modes.split(","), each=each, seed=seed))
+    takes = []
+    for take in bench.run(todo):
+        takes.append(take)
+        _progress(len(takes), len(todo))
+    figures = Cloning.over(takes, voices, bench.vectors_of(voices), bench.vector)
+    markdown = f"# Cloning\n\n{figures.markdown()}\n{_notes(judges.notes())}"
+    _finish(report, markdown, {"settings": settings, "notes": judges.notes(), **figures.as_data()})
+
+
+def _named(choice: str) -> tuple[str, Path | None]:
+    """`NAME` or `NAME=PATH`."""
+    name, _, path = choice.partition("=")
+    return name, Path(path).expanduser() if path else None
+
+
+def _ears(choices: list[str] | None, languages: Iterable[str]) -> list[Ear]:
+    """The recognisers that were chosen, or the offline ones; every language must have one.  Raises ParameterError."""
+    from cosy.eval.recognisers import ear_for, open_ear
+
+    if choices == ["none"]:
+        return []
+    languages = dict.fromkeys(languages)
+    ears = [open_ear(*_named(choice)) for choice in choices or [OFFLINE[lang] for lang in languages if lang in OFFLINE]]
+    for language in languages:
+        ear_for(language, ears)
+    return ears
+
+
+def _sentences(texts: Path | None, languages: list[str]) -> dict[str, list[str]]:
+    """By language: the lines of a file, or the held-out everyday sentences.  Raises InputError."""
+    from cosy.eval import sentences
+    from cosy.text.normalize import language_of
+
+    if texts is not None:
+        if not texts.is_file():
+            raise InputError(f"{texts} does not exist: name a file with a sentence a line")
+        lines = [line.strip() for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return {language: [line for line in lines if language_of(line) == language] for language in languages}
+    own = {"en": getattr(sentences, "EVERYDAY", ()), "zh": getattr(sentences, "MANDARIN_EVERYDAY", ())}
+    for language in languages:
+        if not own.get(language):
+            raise InputError(f"there are no everyday sentences in {language!r}: give a file of them with --texts")
+    return {language: list(own[language]) for language in languages}
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "".join(f"- {note}\n" for note in notes)
 
 
 def _progress(done: int, of: int) -> None:
