@@ -112,7 +112,7 @@ def _syllables(model: Path | None) -> Ear:
         return " ".join(hear(wave, rate_hz))
 
     note = "toned syllables, by a judge trained on synthetic voices such as those of the training: partly circular"
-    return Ear("syllables", hears, MANDARIN, note, toned_syllables, units)
+    return Ear("syllables", hears, MANDARIN, note, toned_syllables, lambda heard, language: heard.split())
 
 
 def toned_syllables(text: str, language: str = "zh") -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cosy.api import Cosy
+from cosy.api import Cosy, collected
 from cosy.audio.constants import FRONT_END_RATE_HZ
 from cosy.audio.features import log_mel_16k, mel_spectrogram
 from cosy.audio.resample import resample
@@ -23,15 +23,27 @@ NOISE_SEED = 0
 
 
 class ModelSpeaker:
-    """`intelligibility.Speaker` over a loaded model and one of its voices (None: the first preset)."""
+    """`intelligibility.Speaker` and `streaming.SpeaksBothWays` over a model and one of its voices.
 
-    def __init__(self, cosy: Cosy, voice: str | None = None) -> None:
-        self.cosy = cosy
+    `voice` None is the first preset.  `streaming` says which way `text_to_wave` goes.
+    """
+
+    def __init__(self, cosy: Cosy, voice: str | None = None, streaming: bool = True) -> None:
+        self.cosy, self.streaming = cosy, streaming
         self.voice = cosy.voices.load(voice)
 
     def text_to_wave(self, sentence: str, seed: int) -> Sound:
         """The whole chain with the official sampler."""
-        speech = self.cosy.say(sentence, self.voice, seed=seed)
+        return self.streamed(sentence, seed) if self.streaming else self.whole(sentence, seed)
+
+    def whole(self, text: str, seed: int) -> Sound:
+        """All at once."""
+        speech = self.cosy.say(text, self.voice, seed=seed)
+        return speech.samples, speech.rate_hz
+
+    def streamed(self, text: str, seed: int) -> Sound:
+        """The joined chunks of a stream."""
+        speech = collected(self.cosy.stream(text, self.voice, seed=seed))
         return speech.samples, speech.rate_hz
 
     def copy_synthesis(self, wave: Samples, rate_hz: int) -> Sound:
@@ -91,6 +103,8 @@ def _resampled(cosy: Cosy, wave: Samples, from_hz: int, to_hz: int) -> Tensor:
     return resample(torch.from_numpy(wave), from_hz, to_hz).to(cosy.model.device)
 
 
-def open_speaker(model: str | os.PathLike[str] | None = None, voice: str | None = None) -> ModelSpeaker:
+def open_speaker(
+    model: str | os.PathLike[str] | None = None, voice: str | None = None, streaming: bool = True
+) -> ModelSpeaker:
     """Load a model directory (None: the bundled one) as the system under test."""
-    return ModelSpeaker(Cosy.load(model), voice)
+    return ModelSpeaker(Cosy.load(model), voice, streaming)

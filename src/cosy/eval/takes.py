@@ -114,9 +114,9 @@ class Bench:
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Take]:
         """Every job's take, those made earlier as they are.  Raises ParameterError for a language nobody knows."""
-        kept = {(row["system"], row["name"]): Take(**row) for row in self._journal.rows}
+        kept = {(row["system"], row["name"], row["text"]): Take(**row) for row in self._journal.rows}
         for job in jobs:
-            take = kept.get((job.system, job.name))
+            take = kept.get((job.system, job.name, job.text))
             if take is None:
                 take = self._take(job)
                 self._journal.append(asdict(take))
@@ -131,11 +131,20 @@ class Bench:
         return known
 
     def vectors_of(self, prompts: Sequence[Prompt]) -> list[Vector]:
-        """Who speaks in the prompts.  Raises AudioError, ParameterError without a similarity model."""
-        vectors = [self._prompt(prompt).vector for prompt in prompts]
-        if any(vector is None for vector in vectors):
-            raise ParameterError("speaker vectors need a similarity model")
-        return [vector for vector in vectors if vector is not None]
+        """Who speaks in the prompts; zeros for one that cannot be heard.
+
+        Raises ParameterError without a similarity model, or if nobody can be heard.
+        """
+        vectors: list[Vector | None] = []
+        for prompt in prompts:
+            try:
+                vectors.append(self._prompt(prompt).vector)
+            except AudioError:  # every take in this voice has failed and says so
+                vectors.append(None)
+        nobody = next((np.zeros_like(vector) for vector in vectors if vector is not None), None)
+        if nobody is None:
+            raise ParameterError("no voice to compare with: name a similarity model and prompts that can be heard")
+        return [nobody if vector is None else vector for vector in vectors]
 
     def _prompt(self, prompt: Prompt) -> _Heard:
         """What is to be known of a prompt; measured once."""
