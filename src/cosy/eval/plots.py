@@ -19,6 +19,7 @@ from cosy.eval.takes import Sound
 
 WINDOW, HOP = 512, 128  # samples at 16 kHz
 RANGE_DB = 80.0
+F0_TICKS_HZ = (60, 80, 100, 150, 200, 300, 400, 600)
 DPI = 110
 MOST_LABELS = 40  # names along an axis
 
@@ -35,22 +36,24 @@ def pitch_contours(path: Path, sounds: Mapping[str, Sound]) -> None:
         seconds = np.arange(len(track)) * F0_PERIOD_MS / 1000.0
         axes.plot(seconds, np.where(track > 0, track, np.nan), label=_plain(name), linewidth=1.4)
     axes.set_yscale("log", base=2)
-    axes.yaxis.set_major_formatter("{x:.0f}")
+    axes.set_yticks(F0_TICKS_HZ, [str(hz) for hz in F0_TICKS_HZ])
+    axes.minorticks_off()
     axes.set(xlabel="seconds", ylabel="F0, Hz")
     axes.legend(loc="upper right")
     figure.savefig(path, dpi=DPI)
 
 
 def spectrograms(path: Path, sounds: Mapping[str, Sound]) -> None:
-    """Spectrograms side by side, each in dB under its own maximum, written as PNG."""
+    """Spectrograms side by side on one time scale, each in dB under its own maximum, written as PNG."""
     figure = _figure(4.5 * len(sounds), 3.5)
-    grid = figure.subplots(1, len(sounds), sharey=True, squeeze=False)
+    grid = figure.subplots(1, len(sounds), sharex=True, sharey=True, squeeze=False)
     for axes, (name, sound) in zip(grid[0], sounds.items(), strict=True):
         levels = spectrum_db(sound)
         extent = (0.0, levels.shape[1] * HOP / RATE_HZ, 0.0, RATE_HZ / 2000.0)
         axes.imshow(levels, origin="lower", aspect="auto", extent=extent, vmin=-RANGE_DB, vmax=0.0, cmap="magma")
         axes.set(title=_plain(name), xlabel="seconds")
-    figure.axes[0].set_ylabel("kHz")
+    longest_s = max(len(wave) / rate_hz for wave, rate_hz in sounds.values())
+    grid[0][0].set(ylabel="kHz", xlim=(0.0, longest_s))
     figure.savefig(path, dpi=DPI)
 
 
