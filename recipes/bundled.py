@@ -298,7 +298,7 @@ class Recipe:
         list(synthesise(self.folder / "references", jobs, workers=1))
 
     def unseen(self) -> None:
-        """Prompts of voices that no network is trained on, as a list of `cosy eval`: utterance|text|recording|target."""
+        """Prompts of voices that no network is trained on, as lists of `cosy eval`."""
         folder = self.folder / "unseen"
         list(synthesise(folder / "corpus", unseen_jobs(), workers=1))
         corpus = Corpus(folder / "corpus")

@@ -22,7 +22,7 @@ PREDICTED_F0_FROM = 0.7  # of the schedule
 
 
 class Segments:
-    """Random stretches of `tokens` speech tokens, speakers drawn by the root of what they say; short ones are padded."""
+    """Random stretches of `tokens` speech tokens, speakers by the root of what they say; short ones are padded."""
 
     def __init__(self, corpus: Corpus, size: int, tokens: int) -> None:
         self.corpus, self.size, self.tokens = corpus, size, tokens

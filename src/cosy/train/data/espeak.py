@@ -1,7 +1,8 @@
 """espeak-ng as a teacher, through its C interface: 500 times faster than real time, with phone and word times.
 
-Text comes as pieces, one per word (Mandarin: one per character, given as toned pinyin, which fixes the reading), so that
-the library's word events can be laid beside the written text.  The library is a process-wide machine; so is this module.
+Text comes as pieces, one per word (Mandarin: one per character, given as toned pinyin, which fixes the reading), so
+that the library's word events can be laid beside the written text.  The library is a process-wide machine; so is this
+module.
 """
 
 from __future__ import annotations

@@ -12,11 +12,13 @@ INSTRUCTIONS: dict[str, tuple[str, ...]] = {
     ),
     "slow": (
         "Speak slowly.", "Speak slower.", "Please talk more slowly.", "Read this very slowly.", "Slow down.",
-        "Say it at a slow pace.", "慢一点说。", "请说慢一点。", "用缓慢的语速说。", "请用较慢的语速朗读。", "语速慢一些。",
+        "Say it at a slow pace.", "慢一点说。", "请说慢一点。", "用缓慢的语速说。",
+        "请用较慢的语速朗读。", "语速慢一些。",
     ),
     "fast": (
         "Speak quickly.", "Speak faster.", "Please talk faster.", "Read this very fast.", "Speed up.",
-        "Say it at a fast pace.", "快一点说。", "请说快一点。", "用很快的语速说。", "请用较快的语速朗读。", "语速快一些。",
+        "Say it at a fast pace.", "快一点说。", "请说快一点。", "用很快的语速说。",
+        "请用较快的语速朗读。", "语速快一些。",
     ),
     "high": (
         "Speak in a high voice.", "Use a higher pitch.", "Speak with a high pitch.", "Raise your voice's pitch.",

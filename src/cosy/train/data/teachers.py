@@ -96,7 +96,7 @@ def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
 
 
 def _written(text: str, spoken: Sequence[Span]) -> tuple[Span, ...]:
-    """The engine's words under the names they have in the text, blanks and marks included; none if the numbers differ."""
+    """The engine's words under the names they have in the text, with blanks and marks; none if the numbers differ."""
     words = re.findall(r"\s*\S+", text)
     if len(words) != len(spoken):
         return ()
