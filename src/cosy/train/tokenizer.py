@@ -127,8 +127,8 @@ class TokenizerTask:
         total = phone + 0.3 * voice + 0.7 * tone + 0.5 * heard + 0.2 * shape + 0.2 * effort
         accuracy = (phones.argmax(-1) == batch["phone"]).float().mean()
         return total, {
-            "phone": phone.item(), "accuracy": accuracy.item(), "pitch": tone.item(), "heard": heard.item(), "cepstra": shape.item(),
-            "effort": effort.item(),
+            "phone": phone.item(), "accuracy": accuracy.item(), "pitch": tone.item(), "heard": heard.item(),
+            "cepstra": shape.item(), "effort": effort.item(),
         }  # fmt: skip
 
 
