@@ -8,7 +8,6 @@ The heads know the speaker, so that the code need not say who speaks; pitch is t
 
 from __future__ import annotations
 
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from cosy.config import SpeechTokenizerConfig
 from cosy.models.speech_tokenizer import SpeechTokenizer
 from cosy.train.data.corpus import PER_TOKEN, Corpus
 from cosy.train.data.phones import PHONES
+from cosy.train.journal import Picture, Sample
 
 CEPSTRA = 20
 EFFORTS = ("", "soft", "loud", "whisper")  # styles that are told apart; any other counts as the first
@@ -50,12 +50,25 @@ class Recogniser(nn.Module):
 
 
 class TokenizerTask:
-    """Random windows of `tokens` speech tokens (3 s), each of one speaker; see `trainer.Task`."""
+    """Random windows of `tokens` speech tokens (3 s), each of one speaker; see `trainer.Task`.
 
-    def __init__(self, config: SpeechTokenizerConfig, corpus: Corpus, batch: int = 16, tokens: int = 75) -> None:
+    `start` is a tokenizer to be trained further.  The corpus needs phones; without them see `transcripts`.
+    """
+
+    def __init__(
+        self,
+        config: SpeechTokenizerConfig,
+        corpus: Corpus,
+        batch: int = 16,
+        tokens: int = 75,
+        *,
+        start: SpeechTokenizer | None = None,
+    ) -> None:
         self.corpus, self.size, self.tokens = corpus, batch, tokens
         self.speakers = list(corpus.by_speaker.values())
         self.network = Recogniser(config, len(self.speakers))
+        if start is not None:
+            self.network.tokenizer.load_state_dict(start.state_dict())
         shares = np.sqrt([sum(corpus.entries[i].tokens for i in indices) for indices in self.speakers])
         self.shares = shares / shares.sum()
         self.pitch = [self._pitch_statistics(indices) for indices in self.speakers]
@@ -93,7 +106,7 @@ class TokenizerTask:
         stack = {n: torch.from_numpy(np.stack([r[1][n] for r in rows])) for n in rows[0][1]}
         f0 = stack["f0"]
         mean, std = (torch.tensor([self.pitch[r[0]][i] for r in rows])[:, None] for i in (0, 1))
-        heard = [_through_another_channel(r[1]["whisper"].astype(np.float32), rng) for r in rows]
+        heard = [through_another_channel(r[1]["whisper"].astype(np.float32), rng) for r in rows]
         return {
             "mel": torch.from_numpy(np.stack(heard)).transpose(1, 2).contiguous(),
             "speaker": torch.tensor([r[0] for r in rows]),
@@ -121,8 +134,18 @@ class TokenizerTask:
             "effort": effort.item(),
         }  # fmt: skip
 
+    def samples(self, rng: np.random.Generator) -> dict[str, Sample]:
+        """The phones that are heard in a window beside those that are said."""
+        batch = self.batch(rng)
+        device = self.network.head.weight.device
+        mel = batch["mel"][:1].to(device)
+        out = self.network(mel, torch.tensor([mel.shape[-1]], device=device), batch["speaker"][:1].to(device))
+        heard = out[0, :, : len(PHONES)].float().softmax(-1).cpu()
+        said = F.one_hot(batch["phone"][0], len(PHONES)).float()
+        return {"heard": Picture(heard.T.numpy(), rows="phone"), "said": Picture(said.T.numpy(), rows="phone")}
 
-def _through_another_channel(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+
+def through_another_channel(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Half the time another microphone and room: a smooth curve over the bands (T, 128), and a floor of noise."""
     if rng.random() < 0.5:
         return mel
