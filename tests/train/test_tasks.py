@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -13,18 +14,22 @@ from torch import Tensor
 from cosy.audio.constants import FRONT_END_RATE_HZ, SAMPLE_RATE_HZ, SPEAKER_DIM, TOKEN_RATE_HZ
 from cosy.audio.features import speaker_features
 from cosy.audio.resample import resample
+from cosy.errors import MismatchError
+from cosy.models.discriminators import Discriminators
 from cosy.models.f0_predictor import F0Predictor
-from cosy.models.lm_loss import build_sequences
+from cosy.models.lm_loss import SPEECH, build_sequences
 from cosy.models.speaker_encoder import SpeakerEncoder
 from cosy.models.speech_tokenizer import SpeechTokenizer
 from cosy.text.tokenizer import TextTokenizer
 from cosy.train.data.corpus import Corpus, Entry, build
 from cosy.train.flow import FlowTask
-from cosy.train.lm import LMTask, Mix, Utterance, align, guidance, spoken_text
+from cosy.train.journal import Sound
+from cosy.train.lm import PLAIN, LMTask, Mix, Utterance, align, guidance, spoken_text
 from cosy.train.speaker import SPEEDS, SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
-from cosy.train.trainer import Task
-from cosy.train.vocoder import F0Task, VocoderTask
+from cosy.train.trainer import Schedule, Task, Trainer
+from cosy.train.transcripts import TranscriptTask
+from cosy.train.vocoder import AdversarialVocoderTask, F0Task, VocoderTask
 from tests.model_dir import SMALL, SMALL_SPEAKER_ENCODER, SMALL_TOKENIZER
 from tests.train.speakers import VECTORS, VOICES, write_speakers
 from tests.train.tones import sayings
@@ -175,7 +180,9 @@ def test_a_pseudo_speaker_is_a_speaker_at_a_speed(corpus: Corpus) -> None:
     task = SpeakerTask(SMALL_SPEAKER_ENCODER, corpus, batch=40, tokens=25)
     assert task.network.centres.out_features == 2 * len(SPEEDS)
     batch = task.batch(np.random.default_rng(0))
-    assert batch["features"].shape == (40, 98, 80)  # complete frames of 25 ms within a second
+    frames = batch["features"].shape[1]
+    assert batch["features"].shape == (40, frames, 80)
+    assert 4 * 16 - 2 <= frames <= 4 * 33 - 2  # complete windows of 25 ms every 10 ms, in 16 to 33 tokens
     assert set(batch["label"].tolist()) == set(range(2 * len(SPEEDS)))
 
 
@@ -302,11 +309,8 @@ def test_speech_tokens_fall_into_the_word_at_their_centre(text_tokenizer: TextTo
     assert found.speech_word.tolist() == np.select([centres <= 0.2, centres <= 0.41], [0, 1], -1).tolist()
 
 
-@pytest.mark.parametrize("words", [(), (("one", 0.2),)])
-def test_without_a_time_for_every_word_no_speech_token_is_placed(
-    text_tokenizer: TextTokenizer, words: tuple[tuple[str, float], ...]
-) -> None:
-    assert set(align(Entry("one two", 0, 9, words), np.arange(9), text_tokenizer).speech_word) == {-1}
+def test_without_word_times_no_speech_token_is_placed(text_tokenizer: TextTokenizer) -> None:
+    assert set(align(Entry("one two", 0, 9), np.arange(9), text_tokenizer).speech_word) == {-1}
 
 
 def test_joined_utterances_number_their_words_on() -> None:
@@ -412,3 +416,108 @@ def test_training_moves_attention_to_the_word_being_spoken(corpus: Corpus, text_
     rows = train(lm(corpus, text_tokenizer), 25, 1e-2)
     before, after = (np.exp(-rows[i]["guide"]) for i in (0, -1))  # geometric mean of the mass
     assert after > 2 * before
+
+
+# ---- every utterance once an epoch
+
+
+def test_an_epoch_of_the_language_model_holds_every_target_once(corpus: Corpus, text_tokenizer: TextTokenizer) -> None:
+    task = lm(corpus, text_tokenizer, epochs=True, mix=PLAIN)
+    rng, seen = np.random.default_rng(0), []
+    while len(seen) < len(corpus):
+        sequences = task.batch(rng).sequences
+        assert len(sequences.table) == 1 or sequences.table.numel() <= 1.3 * task.positions
+        seen += [tuple(row[kind == SPEECH].tolist()) for row, kind in zip(sequences.row, sequences.table, strict=True)]
+    assert sorted(seen) == sorted(tuple(corpus.tokens_of(i).tolist()) for i in range(len(corpus)))
+
+
+def test_an_epoch_of_the_flow_holds_every_utterance_once_and_whole(corpus: Corpus) -> None:
+    task = FlowTask(FLOW, corpus, batch=2, max_tokens=40, epochs=True)
+    rng, seen = np.random.default_rng(0), []
+    while len(seen) < len(corpus):
+        batch = task.batch(rng)
+        assert len(batch["token"]) == 1 or batch["token"].numel() <= 80
+        seen += [tuple(row[:n].tolist()) for row, n in zip(batch["token"], batch["length"], strict=True)]
+    assert sorted(seen) == sorted(tuple(corpus.tokens_of(i).tolist()) for i in range(len(corpus)))
+
+
+def test_padding_does_not_count_in_the_flow(corpus: Corpus) -> None:
+    task = FlowTask(FLOW, corpus, batch=2, max_tokens=60, epochs=True)
+    task.network.eval()
+    batch = task.batch(np.random.default_rng(1))
+    assert len(set(batch["length"].tolist())) > 1
+    hidden = torch.arange(batch["feat"].shape[1])[None] >= 2 * batch["length"][:, None]
+    noisy = {**batch, "feat": batch["feat"] + 7.0 * hidden[..., None]}
+    assert task.loss(noisy, 0.0)[0].item() == pytest.approx(task.loss(batch, 0.0)[0].item(), rel=1e-5)
+
+
+def test_an_instruction_of_the_recording_itself_is_read_first(tmp_path: Path, text_tokenizer: TextTokenizer) -> None:
+    corpus = write_speakers(tmp_path, 1, names=("whisper",))
+    corpus.entries = [replace(entry, instruction="one six") for entry in corpus.entries]
+    task = lm(corpus, text_tokenizer)
+    before = [*text_tokenizer.encode("one six"), text_tokenizer.end_of_prompt_id]
+    told = task._instructed(0, np.random.default_rng(0))
+    assert told.text.tolist() == [*before, *text_tokenizer.encode(corpus.entries[0].text)]
+    assert task._is_instructed(0, np.random.default_rng(0))
+
+
+def test_without_word_times_attention_is_not_guided(tmp_path: Path, text_tokenizer: TextTokenizer) -> None:
+    corpus = write_speakers(tmp_path, 2, names=("whisper",))
+    corpus.entries = [replace(entry, words=()) for entry in corpus.entries]
+    task = lm(corpus, text_tokenizer)
+    batch = task.batch(np.random.default_rng(0))
+    assert batch.spoken is None
+    assert set(task.loss(batch, 0.0)[1]) == {"ce", "accuracy"}
+
+
+# ---- text instead of phones
+
+
+def test_only_what_ctc_can_tell_is_used(tmp_path: Path) -> None:
+    corpus = write_speakers(tmp_path, 2, names=("whisper",))
+    tokens = corpus.entries[0].tokens
+    texts = ["a" * (tokens + 1), "ab" * tokens, "", "one"]
+    corpus.entries = [replace(e, text=text, tokens=tokens) for e, text in zip(corpus.entries, texts, strict=True)]
+    assert TranscriptTask(SMALL_TOKENIZER, corpus).usable == [1, 3]
+    corpus.entries = [replace(entry, text="") for entry in corpus.entries]
+    with pytest.raises(MismatchError, match="none of the 4 utterances"):
+        TranscriptTask(SMALL_TOKENIZER, corpus)
+
+
+# ---- the vocoder against critics
+
+
+def test_critics_and_vocoder_learn_by_their_own_losses(corpus: Corpus) -> None:
+    critics = Discriminators((2, 4), 2)
+    task = AdversarialVocoderTask(SMALL.hift, corpus, batch=2, tokens=6, critics=critics)
+    batch = task.batch(np.random.default_rng(0))
+    task.critics_loss(batch, 0.0)[0].backward()
+    assert all(p.grad is None for p in task.network.parameters())
+    assert all(p.grad is not None for p in critics.parameters())
+    critics.requires_grad_(False)
+    loss, figures = task.loss(batch, 0.0)
+    loss.backward()
+    assert set(figures) == {"adversarial", "feature", "mel", "tpr", "f0"}
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in task.network.parameters())
+
+
+def test_the_trainer_takes_an_adversarial_task(corpus: Corpus, tmp_path: Path) -> None:
+    task = AdversarialVocoderTask(SMALL.hift, corpus, batch=1, tokens=6, critics=Discriminators((2, 4), 2))
+    plan = Schedule(1e-3, math.inf, steps=1, log_steps=1, precision="float32")
+    (row,) = Trainer(task, plan, tmp_path).run()
+    assert {"critics_loss", "critics_tpr", "loss", "mel"} <= set(row)
+
+
+# ---- samples
+
+
+@pytest.mark.parametrize("task", ["tokenizer", "vocoder", "flow", "lm"], indirect=True)
+@torch.inference_mode()
+def test_samples_show_something_finite(task: Any) -> None:
+    task.network.eval()
+    shown = task.samples(np.random.default_rng(0))
+    assert shown
+    for sample in shown.values():
+        values = sample.samples if isinstance(sample, Sound) else sample.values
+        assert np.isfinite(values).all()
+        assert values.size

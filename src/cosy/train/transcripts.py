@@ -49,14 +49,20 @@ class Transcriber(nn.Module):
 
 
 class TranscriptTask:
-    """Whole utterances of up to 30 s in batches of like length, `tokens` in all; see `trainer.Task`.
+    """Whole utterances of up to 30 s in batches of like length, `batch * tokens` tokens in all; see `trainer.Task`.
 
     `start` is a tokenizer to be trained further.  Raises MismatchError where no utterance can be used: text is needed,
     of not more bytes than the audio has frames.
     """
 
     def __init__(
-        self, config: SpeechTokenizerConfig, corpus: Corpus, tokens: int = 1200, *, start: SpeechTokenizer | None = None
+        self,
+        config: SpeechTokenizerConfig,
+        corpus: Corpus,
+        batch: int = 16,
+        tokens: int = 75,
+        *,
+        start: SpeechTokenizer | None = None,
     ) -> None:
         self.corpus = corpus
         self.text = [
@@ -68,7 +74,7 @@ class TranscriptTask:
         self.network = Transcriber(config)
         if start is not None:
             self.network.tokenizer.load_state_dict(start.state_dict())
-        self.buckets = Buckets(self._plan, tokens)
+        self.buckets = Buckets(self._plan, batch * tokens)
 
     def _can_be_told(self, index: int) -> bool:
         """Whether CTC has a path: a frame for every byte, and one between equal neighbours."""
