@@ -123,8 +123,10 @@ class LMTask:
     ) -> None:
         self.network = network or _initialised(SpeechLM(config))
         self.positions, self.mix = positions, mix
+        last_layer = self.network.config.backbone.num_hidden_layers - 1
         timed = any(entry.words for entry in targets.entries)
-        self.guide_layer, self.guide_heads = guide_layer if timed else None, guide_heads
+        self.guide_layer = None if guide_layer is None or not timed else min(guide_layer, last_layer)
+        self.guide_heads = guide_heads
         self.end_of_prompt = tokenizer.end_of_prompt_id
         self.instructions = {
             style: [np.array(tokenizer.encode(text)) for text in texts] for style, texts in INSTRUCTIONS.items()

@@ -103,7 +103,7 @@ class Run:
 
     def __post_init__(self) -> None:
         if self.lora is not None and (PARTS.get(self.kind) not in LAYERS or self.fresh):
-            raise ParameterError(f"LoRA adapts a trained language model or flow, not a {self._what}")
+            raise ParameterError(f"LoRA adapts a trained language model or flow, not the {self._what}")
         if self.network and self.kind in PARTS:
             raise ParameterError(f"the sizes of a {self.kind} are those of the base directory; leave out `network`")
 
