@@ -77,7 +77,7 @@ def test_the_flow_makes_the_very_mel(two: Corpus, tmp_path: Path) -> None:
     )
     task = FlowTask(config, two, batch=4, max_tokens=40)
     before = flow_error(task, two, 0)
-    learn(task, tmp_path, 250, 3e-3)
+    learn(task, tmp_path, 900, 4e-3)
     mel = two.slice("mel", 0).astype(np.float32)
     spread = float(np.abs(mel - mel.mean(0)).mean())  # of a network that knows no more than the average frame
     assert flow_error(task, two, 0) < 0.5 * spread < before
@@ -85,7 +85,7 @@ def test_the_flow_makes_the_very_mel(two: Corpus, tmp_path: Path) -> None:
 
 def test_the_vocoder_makes_the_very_spectrum(two: Corpus, tmp_path: Path) -> None:
     pitch = F0Task(SMALL.hift, two, batch=8, tokens=16)
-    learn(pitch, tmp_path / "f0", 150, 5e-3, clip_norm=100.0)
+    learn(pitch, tmp_path / "f0", 200, 5e-3, clip_norm=100.0)
     task = VocoderTask(SMALL.hift, two, pitch.network, batch=2, tokens=8)
 
     @torch.inference_mode()
@@ -97,7 +97,7 @@ def test_the_vocoder_makes_the_very_spectrum(two: Corpus, tmp_path: Path) -> Non
         return float(mel_loss(made, recorded, fmax=8000.0))
 
     before = distance()
-    learn(task, tmp_path / "vocoder", 120, 3e-3, clip_norm=20.0)
+    learn(task, tmp_path / "vocoder", 400, 5e-3, clip_norm=20.0)
     assert distance() < 1.0
     assert distance() < 0.4 * before
 
@@ -112,13 +112,13 @@ def phone_accuracy(task: TokenizerTask) -> float:
 
 def test_the_tokenizer_tells_the_phones_apart(two: Corpus, tmp_path: Path) -> None:
     task = TokenizerTask(SMALL_TOKENIZER, two, batch=4, tokens=40)
-    learn(task, tmp_path, 150, 3e-3)
+    learn(task, tmp_path, 300, 4e-3)
     assert phone_accuracy(task) > 0.85
 
 
 def test_the_tokenizer_hears_the_text_where_nobody_knows_the_phones(two: Corpus, tmp_path: Path) -> None:
     task = TranscriptTask(SMALL_TOKENIZER, two)
-    learn(task, tmp_path, 250, 5e-3)
+    learn(task, tmp_path, 700, 5e-3)
     assert [task.transcript(i) for i in range(2)] == [entry.text for entry in two.entries]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -74,4 +73,4 @@ def attach(network: nn.Module, names: Collection[str], lora: LoRA) -> list[str]:
 
 def added(a: Tensor, b: Tensor, lora: LoRA) -> Tensor:
     """What the thin matrices add to a weight, float32 (out, in)."""
-    return lora.scale * cast(Tensor, b.float() @ a.float())
+    return lora.scale * (b.float() @ a.float())

@@ -13,10 +13,10 @@ import dataclasses
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,7 @@ from cosy.train.trainer import Task
 from cosy.train.transcripts import TranscriptTask
 from cosy.train.vocoder import AdversarialVocoderTask, VocoderTask
 
+Made = TypeVar("Made")
 Kind = Literal["tokenizer", "speaker", "lm", "flow", "vocoder", "dpo"]
 KINDS = get_args(Kind)
 PARTS: dict[str, Part] = {"lm": "llm", "dpo": "llm", "flow": "flow", "vocoder": "hift"}
@@ -349,7 +350,7 @@ def finish(run: Run) -> Path:
     return target
 
 
-def _checked(what: str, options: Mapping[str, Any], make: Any) -> Any:
+def _checked(what: str, options: Mapping[str, Any], make: Callable[[], Made]) -> Made:
     """What `make` returns; an option it does not know becomes a ParameterError."""
     try:
         return make()

@@ -153,7 +153,8 @@ def through_another_channel(mel: np.ndarray, rng: np.random.Generator) -> np.nda
     curve = np.interp(np.linspace(0, 5, mel.shape[1]), np.arange(6), knots)
     changed = mel + curve
     floor = changed.max() - rng.uniform(0.9, 2.0)  # 36 to 80 dB below the peak; one unit of the log-mel is 40 dB
-    return np.maximum(changed, floor + rng.normal(0.0, 0.04, size=mel.shape)).astype(np.float32)
+    heard: np.ndarray = np.maximum(changed, floor + rng.normal(0.0, 0.04, size=mel.shape)).astype(np.float32)
+    return heard
 
 
 @torch.inference_mode()

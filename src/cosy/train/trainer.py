@@ -239,7 +239,8 @@ class Trainer:
                     self.average[key].copy_(value)
 
     def _update(self) -> dict[str, float]:
-        progress, figures = self.progress, {}
+        progress = self.progress
+        figures: dict[str, float] = {}
         rate = self.schedule.rate(self.step, progress)
         batches = [moved(self.task.batch(self.rng), self.device) for _ in range(self.schedule.accumulate)]
         for side in self.sides:
