@@ -50,7 +50,7 @@ from cosy.train.data.english import draw, frequent_words, normal_form
 from cosy.train.data.espeak import EspeakVoice
 from cosy.train.data.speakers import STYLES, Voice
 from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
-from cosy.train.flow import FlowTask
+from cosy.train.flow_pitch import PitchedFlowTask
 from cosy.train.lm import LMTask
 from cosy.train.speaker import SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
@@ -281,15 +281,15 @@ class Recipe:
 
     def f0(self) -> None:
         task = F0Task(MODEL.hift, self.corpus(*VOICES))
-        self._train("f0", task, _schedule(1.5e-3, 1500, ema=0.998, clip_norm=100.0, bfloat16=False))
+        self._train("f0", task, _schedule(1.5e-3, 1500, ema=0.998, clip_norm=100.0, precision="float32"))
 
     def vocoder(self) -> None:
         predictor = self._network(F0Task(MODEL.hift, self.corpus(*VOICES)).network, "f0")
         task = VocoderTask(MODEL.hift, self.corpus(*VOICES), predictor)
-        self._train("vocoder", task, _schedule(1e-3, 1600, ema=0.998, clip_norm=20.0, bfloat16=False))
+        self._train("vocoder", task, _schedule(1e-3, 1600, ema=0.998, clip_norm=20.0, precision="float32"))
 
     def flow(self) -> None:
-        task = FlowTask(MODEL.flow, self.corpus(*VOICES, "sounds"))
+        task = PitchedFlowTask(MODEL.flow, self.corpus(*VOICES, "sounds"))
         self._train("flow", task, _schedule(1.5e-3, 2800, warmup_steps=150, ema=0.998))
 
     def references(self) -> None:
@@ -322,7 +322,7 @@ class Recipe:
     def assemble(self) -> None:
         """Write the model directory `model`."""
         llm = self._network(SpeechLM(MODEL.llm), "lm")
-        flow, hift = self._network(Flow(MODEL.flow), "flow"), self._network(Vocoder(MODEL.hift), "vocoder")
+        flow, hift = self._network(Flow(MODEL.flow), "flow", "flow."), self._network(Vocoder(MODEL.hift), "vocoder")
         sharpen(llm, TEMPERATURE)
         networks: dict[NetworkName, torch.nn.Module] = {"llm": llm, "flow": flow, "hift": hift}
         assemble(

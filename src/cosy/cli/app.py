@@ -35,6 +35,7 @@ from cosy.cli.say import say
 from cosy.cli.serve import serve
 from cosy.cli.text import text_command
 from cosy.cli.tools import Tools
+from cosy.cli.train import train_app
 from cosy.cli.voice import voice_app
 from cosy.errors import CheckpointError, CosyError, InputError, MissingDependencyError
 
@@ -81,6 +82,7 @@ app.command()(say)
 app.add_typer(voice_app, name="voice")
 app.add_typer(model_app, name="model")
 app.command("text")(text_command)
+app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(bench_app, name="bench")
 app.command()(serve)

@@ -38,9 +38,20 @@ class Classifier(nn.Module):
 
 
 class SpeakerTask:
-    """Classify (speaker, speed) pairs; whispered speech is left out.  See `trainer.Task`."""
+    """Classify (speaker, speed) pairs; whispered speech is left out.  See `trainer.Task`.
 
-    def __init__(self, config: SpeakerEncoderConfig, corpus: Corpus, batch: int = 16, tokens: int = 75) -> None:
+    `start` is an encoder to be trained further.
+    """
+
+    def __init__(
+        self,
+        config: SpeakerEncoderConfig,
+        corpus: Corpus,
+        batch: int = 16,
+        tokens: int = 75,
+        *,
+        start: SpeakerEncoder | None = None,
+    ) -> None:
         self.corpus, self.size, self.tokens = corpus, batch, tokens
         entries = corpus.entries
         self.speakers = [
@@ -48,6 +59,8 @@ class SpeakerTask:
             for indices in corpus.by_speaker.values()
         ]
         self.network = Classifier(config, len(self.speakers) * len(SPEEDS))
+        if start is not None:
+            self.network.encoder.load_state_dict(start.state_dict())
 
     def _crop(self, rng: np.random.Generator, label: int, tokens: int) -> Tensor:
         """A crop (640 * tokens,) at 16 kHz of a pseudo-speaker: joined utterances read at another rate."""

@@ -19,11 +19,19 @@ from cosy.config import SpeechTokenizerConfig
 from cosy.models.speech_tokenizer import SpeechTokenizer
 from cosy.train.data.corpus import PER_TOKEN, Corpus
 from cosy.train.data.phones import PHONES
+from cosy.train.journal import Picture, Sample
 
 CEPSTRA = 20
 MIDDLE_PITCH = 5.0  # log F0 of 148 Hz
 PITCH_UNIT = 0.12  # of log F0, two semitones: the deviation of a lively reader
 EFFORTS = ("", "soft", "loud", "whisper")  # styles that are told apart; any other counts as the first
+
+
+def own_pitch(corpus: Corpus, indices: np.ndarray) -> float:
+    """Mean of the logarithm of a speaker's F0 over voiced frames of neutral speech; 0 if nothing is voiced."""
+    neutral = [i for i in indices if not corpus.entries[i].style] or list(indices)
+    values = np.concatenate([corpus.slice("f0", int(i)) for i in neutral[:100]])
+    return float(np.log(values[values > 0]).mean()) if (values > 0).any() else 0.0
 
 
 class Recogniser(nn.Module):
@@ -57,24 +65,30 @@ class Recogniser(nn.Module):
 
 
 class TokenizerTask:
-    """Random windows of `tokens` speech tokens (4 s), each of one speaker in several styles; see `trainer.Task`."""
+    """Random windows of `tokens` speech tokens (4 s), each of one speaker in several styles; see `trainer.Task`.
 
-    def __init__(self, config: SpeechTokenizerConfig, corpus: Corpus, batch: int = 12, tokens: int = 100) -> None:
+    `start` is a tokenizer to be trained further.  The corpus needs phones; without them see `transcripts`.
+    """
+
+    def __init__(
+        self,
+        config: SpeechTokenizerConfig,
+        corpus: Corpus,
+        batch: int = 12,
+        tokens: int = 100,
+        *,
+        start: SpeechTokenizer | None = None,
+    ) -> None:
         self.corpus, self.size, self.tokens = corpus, batch, tokens
         self.speakers = list(corpus.by_speaker.values())
         self.network = Recogniser(config, len(self.speakers))
+        if start is not None:
+            self.network.tokenizer.load_state_dict(start.state_dict())
         shares = np.sqrt([sum(corpus.entries[i].tokens for i in indices) for indices in self.speakers])
         self.shares = shares / shares.sum()
-        self.pitch = torch.tensor([self._own_pitch(indices) for indices in self.speakers])
+        self.pitch = torch.tensor([own_pitch(corpus, indices) for indices in self.speakers])
         basis = np.cos(np.pi / 80 * np.outer(np.arange(1, CEPSTRA + 1), np.arange(80) + 0.5)) / np.sqrt(40)
         self.basis = torch.from_numpy(basis.astype(np.float32))
-
-    def _own_pitch(self, indices: np.ndarray) -> float:
-        """Mean of the logarithm of a speaker's F0 over voiced frames of neutral speech."""
-        neutral = [i for i in indices if not self.corpus.entries[i].style] or list(indices)
-        values = np.concatenate([self.corpus.slice("f0", i) for i in neutral[:100]])
-        logs = np.log(values[values > 0]) if (values > 0).any() else np.zeros(1)
-        return float(logs.mean())
 
     def _window(self, rng: np.random.Generator) -> tuple[int, dict[str, np.ndarray]]:
         """Utterances of one speaker joined until the window is full, cut at a random start: speaker and arrays."""
@@ -100,7 +114,7 @@ class TokenizerTask:
         stack = {n: torch.from_numpy(np.stack([r[1][n] for r in rows])) for n in rows[0][1]}
         f0 = stack["f0"]
         speaker = torch.tensor([r[0] for r in rows])
-        heard = [_through_another_channel(r[1]["whisper"].astype(np.float32), rng) for r in rows]
+        heard = [through_another_channel(r[1]["whisper"].astype(np.float32), rng) for r in rows]
         return {
             "mel": torch.from_numpy(np.stack(heard)).transpose(1, 2).contiguous(),
             "speaker": speaker,
@@ -131,8 +145,18 @@ class TokenizerTask:
             "cepstra": shape.item(), "effort": effort.item(),
         }  # fmt: skip
 
+    def samples(self, rng: np.random.Generator) -> dict[str, Sample]:
+        """The phones that are heard in a window beside those that are said."""
+        batch = self.batch(rng)
+        device = self.network.head.weight.device
+        mel = batch["mel"][:1].to(device)
+        out, _, _ = self.network(mel, torch.tensor([mel.shape[-1]], device=device), batch["speaker"][:1].to(device))
+        heard = out[0, :, : len(PHONES)].float().softmax(-1).cpu()
+        said = F.one_hot(batch["phone"][0], len(PHONES)).float()
+        return {"heard": Picture(heard.T.numpy(), rows="phone"), "said": Picture(said.T.numpy(), rows="phone")}
 
-def _through_another_channel(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+
+def through_another_channel(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Half the time another microphone and room: a smooth curve over the bands (T, 128), and a floor of noise."""
     if rng.random() < 0.5:
         return mel
@@ -140,7 +164,8 @@ def _through_another_channel(mel: np.ndarray, rng: np.random.Generator) -> np.nd
     curve = np.interp(np.linspace(0, 5, mel.shape[1]), np.arange(6), knots)
     changed = mel + curve
     floor = changed.max() - rng.uniform(0.9, 2.0)  # 36 to 80 dB below the peak; one unit of the log-mel is 40 dB
-    return np.maximum(changed, floor + rng.normal(0.0, 0.04, size=mel.shape)).astype(np.float32)
+    heard: np.ndarray = np.maximum(changed, floor + rng.normal(0.0, 0.04, size=mel.shape)).astype(np.float32)
+    return heard
 
 
 @torch.inference_mode()

@@ -57,6 +57,7 @@ class Entry:
     speaker: str = ""
     language: str = ""
     style: str = ""
+    instruction: str = ""  # how to say it, in words, where the recording came with such a text
     shard: int = 0
     row: int = 0  # of its shard
 

@@ -111,7 +111,9 @@ def speak(voice: EspeakVoice, language: str, pieces: Sequence[tuple[str, str]]) 
     """
     if language not in LANGUAGES:
         raise ParameterError(f"language {language!r} is not taught by espeak-ng here; known: {', '.join(LANGUAGES)}")
-    written, starts, text = [], [], ""
+    written: list[str] = []
+    starts: list[int] = []
+    text = ""
     for shown, said in pieces:
         if said or not written:
             starts.append(len(text))
