@@ -71,6 +71,11 @@ def test_a_list_of_one_voice_has_no_right_one(tmp_path: Path) -> None:
     assert json.loads(json.dumps(told.as_data(), allow_nan=False))["identified"] is None
 
 
+def test_an_unknown_mode_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="unknown mode 'sft'"):
+        list(jobs(ToneCloner(), items(tmp_path), mode="sft"))
+
+
 def written_list(folder: Path, text: str = "Wait here.") -> Path:
     for name, pitch_hz in (("low", 110.0), ("high", 200.0)):
         save_audio(folder / f"{name}.wav", tone(pitch_hz, 3.2), RATE_HZ)

@@ -107,3 +107,12 @@ def test_a_language_without_sentences_asks_for_some(tmp_path: Path) -> None:
     result = CliRunner().invoke(eval_app, ["cloning", "--prompts", str(tmp_path), "--language", "fr"])
     assert isinstance(result.exception, InputError)
     assert "give a file of them with --texts" in str(result.exception)
+
+
+def test_a_sentence_of_another_language_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    prompts(tmp_path)
+    texts = tmp_path / "texts.txt"
+    texts.write_text("Wait here.\n请等一下。\n", encoding="utf-8")
+    result = CliRunner().invoke(eval_app, ["cloning", "--prompts", str(tmp_path), "--texts", str(texts)])
+    assert isinstance(result.exception, InputError)
+    assert "is in 'zh'" in str(result.exception)

@@ -136,7 +136,7 @@ def test_the_packages_are_asked_at_their_rate_and_in_the_language(
     fakes = {
         "whisper": {"load_model": lambda path: SimpleNamespace(transcribe=openai)},
         "faster_whisper": {"WhisperModel": lambda path: SimpleNamespace(transcribe=faster)},
-        "funasr": {"AutoModel": lambda model, disable_update: SimpleNamespace(generate=funasr)},
+        "funasr": {"AutoModel": lambda model, **_: SimpleNamespace(generate=funasr)},
     }
     for module, members in fakes.items():
         fake = ModuleType(module)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosy.errors import MissingDependencyError, ParameterError
+from cosy.errors import MissingDependencyError, MissingFileError, ParameterError
 from cosy.eval.meta import Prompt
 from cosy.eval.similarity import Judge
 from cosy.eval.takes import Bench, Figures, Job, Judges, Sound, Take, by_system, failures, table
@@ -65,11 +65,12 @@ def test_an_empty_hearing_is_a_failure_with_a_voice(prompt: Prompt) -> None:
     assert take.similarity == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_missing_package_is_no_failure_of_the_system(prompt: Prompt) -> None:
+@pytest.mark.parametrize("error", [MissingDependencyError("not installed"), MissingFileError("no campplus.onnx")])
+def test_a_missing_package_or_file_is_no_failure_of_the_speech(prompt: Prompt, error: Exception) -> None:
     def absent(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-        raise MissingDependencyError("not installed")
+        raise error
 
-    with pytest.raises(MissingDependencyError):
+    with pytest.raises(type(error)):
         list(bench(None, similarity=Judge("absent", absent)).run([job(prompt, (tone(110.0), RATE_HZ))]))
 
 

@@ -63,7 +63,7 @@ def intelligibility(
     otherwise its rows are left out.
     """
     from cosy.eval.intelligibility import acceptance_sentences, compare
-    from cosy.eval.known_words import missed_words, read_words
+    from cosy.eval.known_words import read_words
     from cosy.eval.report import as_data, markdown
 
     words = read_words(known_words) if known_words else None
@@ -74,18 +74,12 @@ def intelligibility(
     from cosy.eval.speaker import open_speaker  # only now: missing recordings are told before a model is loaded
 
     rows = compare(open_speaker(model, streaming=streaming), sentences, teacher, seed)
-    table, data = markdown(rows), as_data(rows)
-    if words is not None:
-        told = [{search: missed_words(pairs, words) for search, pairs in row.heard.items()} for row in rows]
-        lines = [f"- {row.name}, {s}: {m}" for row, each in zip(rows, told, strict=True) for s, m in each.items()]
-        table += "\n".join(["", "Words missed, of those in the list and of all others:", "", *lines]) + "\n"
-        for row, each in zip(data, told, strict=True):
-            row["missed_words"] = {search: m.as_data() for search, m in each.items()}
+    table = markdown(rows, words)
     typer.echo(table, nl=False)
     if md_file is not None:
         md_file.write_text(table, encoding="utf-8")
     if json_file is not None:
-        json_file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps(as_data(rows, words), indent=1) + "\n", encoding="utf-8")
 
 
 @eval_app.command()
@@ -158,13 +152,15 @@ def cloning(
     from cosy.text.normalize import language_of
 
     voices = read_prompts(prompts)[:count]
-    sentences = _sentences(texts, language.split(","))
+    sentences = _sentences(texts, language.replace(" ", "").split(","))
     cosy = Cosy.load(model)
     ears = _ears(recogniser, [*sentences, *(language_of(prompt.text) for prompt in voices)])
     judges = Judges(ears, open_judge(*_named(similarity), cosy.model), mos)
     settings = {"model": fingerprint(cosy.model.directory), "prompts": str(prompts), "each": each, "seed": seed}
     bench = Bench(judges, report, settings)
-    todo = list(jobs(ModelCloner(cosy), voices, sentences, modes=modes.split(","), each=each, seed=seed))
+    todo = list(
+        jobs(ModelCloner(cosy), voices, sentences, modes=modes.replace(" ", "").split(","), each=each, seed=seed)
+    )
     takes = []
     for take in bench.run(todo):
         takes.append(take)
@@ -276,6 +272,9 @@ def _sentences(texts: Path | None, languages: list[str]) -> dict[str, list[str]]
         if not texts.is_file():
             raise InputError(f"{texts} does not exist: name a file with a sentence a line")
         lines = [line.strip() for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()]
+        for line in lines:
+            if language_of(line) not in languages:
+                raise InputError(f"{texts}: {line!r} is in {language_of(line)!r}: name that with --language, too")
         return {language: [line for line in lines if language_of(line) == language] for language in languages}
     own = {"en": getattr(sentences, "EVERYDAY", ()), "zh": getattr(sentences, "MANDARIN_EVERYDAY", ())}
     for language in languages:

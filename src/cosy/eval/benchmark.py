@@ -20,7 +20,7 @@ import numpy as np
 
 from cosy.audio.io import load_audio
 from cosy.eval import plots
-from cosy.eval.cloning import COPY, RECORDING, Clones
+from cosy.eval.cloning import COPY, RECORDING, Clones, check_mode
 from cosy.eval.meta import Item, Prompt
 from cosy.eval.similarity import Identification, Matrix, cosines, identify
 from cosy.eval.takes import Bench, Figures, Job, Sound, Take, by_system, failures, table
@@ -41,8 +41,9 @@ def jobs(
 ) -> Iterator[Job]:
     """The list spoken, item i with `seed + i`; with `references` its recordings, plain and through the vocoder.
 
-    `language` empty: that of each text.
+    `language` empty: that of each text.  Raises ParameterError for an unknown mode, TextError for a language.
     """
+    check_mode(mode)
     if references:
         yield from _references(system, items, language)
     for i, item in enumerate(items):

@@ -82,8 +82,13 @@ def _check(prompts: Sequence[Prompt], sentences: Mapping[str, Sequence[str]], mo
     if not sentences or not all(sentences.values()):
         raise ParameterError("there is nothing to say: give sentences in every language")
     for mode in modes:
-        if mode not in MODES:
-            raise ParameterError(f"unknown mode {mode!r}; choose of {', '.join(MODES)}")
+        check_mode(mode)
+
+
+def check_mode(mode: str) -> None:
+    """Raises ParameterError for a mode that clones nothing."""
+    if mode not in MODES:
+        raise ParameterError(f"unknown mode {mode!r}; choose of {', '.join(MODES)}")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from cosy.text.unicode import HAN, is_symbol
 from cosy.types import Samples
 
 CHARACTERS = ("zh", "ja")  # languages whose units are characters
+WHISPER_S = 30  # that its encoder sees at once
 ENGLISH, MANDARIN, ANY = frozenset({"en"}), frozenset({"zh"}), frozenset[str]()
 
 
@@ -169,8 +170,11 @@ def _transformers_whisper(directory: Path) -> Hears:
     network = library.WhisperForConditionalGeneration.from_pretrained(directory, local_files_only=True).eval()
 
     def hears(wave: Samples, rate_hz: int, language: str) -> str:
-        inputs = processor(to_rate(wave, rate_hz), sampling_rate=RATE_HZ, return_tensors="pt")
-        ids = network.generate(inputs.input_features, language=language, task="transcribe")
+        wave = to_rate(wave, rate_hz)
+        long = len(wave) > WHISPER_S * RATE_HZ  # then it reads on by its timestamps, where it would cut otherwise
+        whole = {"truncation": False, "padding": "longest", "return_attention_mask": True} if long else {}
+        inputs = processor(wave, sampling_rate=RATE_HZ, return_tensors="pt", **whole)
+        ids = network.generate(**inputs, language=language, task="transcribe", return_timestamps=long)
         return str(processor.batch_decode(ids, skip_special_tokens=True)[0])
 
     return hears
@@ -179,7 +183,7 @@ def _transformers_whisper(directory: Path) -> Hears:
 def _paraformer(model: Path | None) -> Ear:
     if model is None or not model.is_dir():
         raise ParameterError(f"paraformer needs the directory of its model, got {model}: --recogniser paraformer=DIR")
-    network = _package("funasr", "funasr").AutoModel(model=str(model), disable_update=True)
+    network = _package("funasr", "funasr").AutoModel(model=str(model), disable_update=True, disable_pbar=True)
 
     def hears(wave: Samples, rate_hz: int, language: str) -> str:
         return str(network.generate(input=to_rate(wave, rate_hz), fs=RATE_HZ)[0]["text"])

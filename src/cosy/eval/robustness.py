@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosy.audio.constants import TOKEN_RATE_HZ
 from cosy.engine.watch import Alarms, Watch
+from cosy.errors import CheckpointError, MissingDependencyError
 from cosy.eval.figures import Share
 from cosy.eval.journal import Journal, Row
 from cosy.eval.trials import Sentence
@@ -109,6 +110,8 @@ def _try(index: int, sentence: Sentence, speaks: Speaks, seed: int) -> Trial:
     segments: list[Spoken] = []
     try:
         segments.extend(speaks(text, seed))
+    except (CheckpointError, MissingDependencyError):  # nothing could be spoken, whatever the sentence
+        raise
     except Exception as error:  # whatever it is, it is counted
         return Trial(index, words, text, tuple(segments), f"{type(error).__name__}: {error}")
     return Trial(index, words, text, tuple(segments))

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from cosy.audio.io import load_audio, save_audio
-from cosy.errors import AudioError, MissingDependencyError, ParameterError
+from cosy.errors import AudioError, CheckpointError, MissingDependencyError, ParameterError
 from cosy.eval import quality
 from cosy.eval.figures import Mean, Share
 from cosy.eval.journal import Journal
@@ -162,7 +162,7 @@ class Bench:
             if not len(wave) or not np.any(wave):
                 raise AudioError("the audio is empty" if not len(wave) else "the audio is silent")
             return self._measured(job, take, ear, (wave, rate_hz))
-        except MissingDependencyError:  # it is the bench that is not complete
+        except (MissingDependencyError, CheckpointError):  # nothing could be made or judged, whatever the words
             raise
         except Exception as error:  # whatever it is, it is counted
             return self._failed(job, take, f"{type(error).__name__}: {error}")
