@@ -27,6 +27,7 @@ import typer
 from typer.core import TyperGroup
 
 from cosy.cli.bench import bench_app
+from cosy.cli.data import data_app
 from cosy.cli.doctor import doctor
 from cosy.cli.evaluate import eval_app
 from cosy.cli.keys import keys_app, usage
@@ -81,6 +82,7 @@ app = typer.Typer(
 app.command()(say)
 app.add_typer(voice_app, name="voice")
 app.add_typer(model_app, name="model")
+app.add_typer(data_app, name="data")
 app.command("text")(text_command)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")

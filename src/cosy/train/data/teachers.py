@@ -38,7 +38,8 @@ class Span:
 class Utterance:
     """What was said: `audio` (samples,) float32 at `rate_hz`, with phone and word spans where they are known.
 
-    Who says it (`speaker`), and how (`style`, a name of `speakers.STYLES`; "" is neutral).
+    Who says it (`speaker`), and how: `style`, of an engine a name of `speakers.STYLES` ("" is neutral), and
+    `instruction`, the same in words.
     """
 
     text: str
@@ -49,6 +50,7 @@ class Utterance:
     language: str = "en"
     speaker: str = ""
     style: str = ""
+    instruction: str = ""
 
 
 def synthesise(teacher: str, texts: Sequence[str]) -> Iterator[Utterance]:
@@ -96,7 +98,7 @@ def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
 
 
 def _written(text: str, spoken: Sequence[Span]) -> tuple[Span, ...]:
-    """The engine's words under the names they have in the text, with blanks and marks; none if the numbers differ."""
+    """The engine's words as they are written, with blanks and marks; none if their numbers differ."""
     words = re.findall(r"\s*\S+", text)
     if len(words) != len(spoken):
         return ()
