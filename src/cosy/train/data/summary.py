@@ -91,7 +91,7 @@ def measure(corpus: Corpus) -> Measures:
     words = np.array([_words(entry.text) for entry in entries])
     heard = range(0, len(corpus), -(-len(corpus) // MOST_HEARD) or 1)
     pitches = [_median_pitch(corpus.slice("f0", i)) for i in heard] if corpus.has("f0") else []
-    levels = [dbfs(corpus.slice("wave", i) / np.float32(32767)) for i in heard] if corpus.has("wave") else []
+    levels = [dbfs((corpus.slice("wave", i) / 32767).astype(np.float32)) for i in heard] if corpus.has("wave") else []
     found = np.array(pitches)
     return Measures(durations, words / durations, found[found > 0], np.array(levels))
 
