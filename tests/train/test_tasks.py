@@ -28,7 +28,7 @@ from cosy.train.lm import PLAIN, LMTask, Mix, Utterance, align, guidance, spoken
 from cosy.train.speaker import SPEEDS, SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
-from cosy.train.transcripts import TranscriptTask
+from cosy.train.transcripts import TranscriptTask, imbalance
 from cosy.train.vocoder import AdversarialVocoderTask, F0Task, VocoderTask
 from tests.model_dir import SMALL, SMALL_SPEAKER_ENCODER, SMALL_TOKENIZER
 from tests.train.speakers import VECTORS, VOICES, write_speakers
@@ -482,6 +482,13 @@ def test_only_what_ctc_can_tell_is_used(tmp_path: Path) -> None:
     corpus.entries = [replace(entry, text="") for entry in corpus.entries]
     with pytest.raises(MismatchError, match="none of the 4 utterances"):
         TranscriptTask(SMALL_TOKENIZER, corpus)
+
+
+def test_digits_that_are_all_alike_cost() -> None:
+    even = torch.tensor([[-1.0] * 8, [0.0] * 8, [1.0] * 8])
+    assert imbalance(even) == 0.0
+    assert imbalance(torch.ones(3, 8)).item() == pytest.approx(1.6)
+    assert imbalance(0.1 * even) > 0.4
 
 
 # ---- the vocoder against critics

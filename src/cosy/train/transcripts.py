@@ -2,6 +2,9 @@
 
 CTC (Graves et al. 2006) over the bytes of the transcript, which serves every language and needs no vocabulary.  As
 with phones, all that stands behind the bottleneck exists for training alone.
+
+CTC begins with blanks, for which no speech is needed: left alone, the digits run into saturation meanwhile and stay
+there, one code for everything.  So they are held balanced and spread (the variance term of VICReg, Bardes et al. 2022).
 """
 
 from __future__ import annotations
@@ -17,12 +20,13 @@ from torch.nn.utils.rnn import pad_sequence
 from cosy.audio.constants import FRAMES_PER_TOKEN, TOKEN_RATE_HZ
 from cosy.config import SpeechTokenizerConfig
 from cosy.errors import MismatchError
-from cosy.models.speech_tokenizer import FSQ_DIMS, SpeechTokenizer
+from cosy.models.speech_tokenizer import FSQ_DIMS, SpeechTokenizer, length_mask
 from cosy.train.buckets import Buckets
 from cosy.train.data.corpus import Corpus
 from cosy.train.journal import Picture, Sample
 from cosy.train.tokenizer import through_another_channel
 
+SPREAD = 0.6  # standard deviation that a digit is to have over the tokens of a batch, before rounding
 BLANK = 0  # of CTC; byte b is class b + 1
 CLASSES = 257
 LONGEST = 30 * TOKEN_RATE_HZ  # tokens
@@ -39,13 +43,19 @@ class Transcriber(nn.Module):
         self.mix = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
         self.head = nn.Linear(width, FRAMES_PER_TOKEN * CLASSES)
 
-    def forward(self, mel: Tensor, lengths: Tensor) -> Tensor:
-        """mel (B, 128, T), lengths (B,) -> log-probabilities, float32 (B, T / 2, CLASSES)."""
-        hidden, _ = self.tokenizer.hidden(mel, lengths)
-        x = self.up(SpeechTokenizer.straight_through(self.tokenizer.project(hidden)))
+    def forward(self, mel: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """mel (B, 128, T), lengths (B,) -> log-probabilities (B, T / 2, CLASSES), digits of all tokens (n, 8)."""
+        hidden, tokens = self.tokenizer.hidden(mel, lengths)
+        z = self.tokenizer.project(hidden)
+        x = self.up(SpeechTokenizer.straight_through(z))
         x = x + self.mix(x)[0]
         out: Tensor = self.head(x).unflatten(-1, (FRAMES_PER_TOKEN, CLASSES)).flatten(1, 2)
-        return out.float().log_softmax(-1)
+        return out.float().log_softmax(-1), z[length_mask(tokens, z.shape[1])]
+
+
+def imbalance(digits: Tensor) -> Tensor:
+    """How far the digits (n, 8) are from mean 0 and the wanted spread; 0 at best."""
+    return digits.mean(0).square().mean() + (SPREAD - digits.std(0)).clamp(min=0).mean()
 
 
 class TranscriptTask:
@@ -101,9 +111,11 @@ class TranscriptTask:
         return through_another_channel(self.corpus.slice("whisper", index).astype(np.float32), rng)
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        scores = self.network(batch["mel"], batch["frames"]).transpose(0, 1)
-        loss = F.ctc_loss(scores, batch["text"], batch["frames"] // 2, batch["bytes"], BLANK, zero_infinity=True)
-        return loss, {"ctc": loss.item()}
+        scores, digits = self.network(batch["mel"], batch["frames"])
+        lengths = batch["frames"] // 2, batch["bytes"]
+        ctc = F.ctc_loss(scores.transpose(0, 1), batch["text"], *lengths, BLANK, zero_infinity=True)
+        uneven = imbalance(digits)
+        return ctc + uneven, {"ctc": ctc.item(), "imbalance": uneven.item()}
 
     def samples(self, rng: np.random.Generator) -> dict[str, Sample]:
         """How probable each byte is over an utterance."""
@@ -113,7 +125,7 @@ class TranscriptTask:
     def _scores(self, index: int) -> Tensor:
         mel = torch.from_numpy(self.corpus.slice("whisper", index).astype(np.float32)).T[None]
         mel = mel.to(self.network.head.weight.device)
-        return cast(Tensor, self.network(mel, torch.tensor([mel.shape[-1]], device=mel.device))[0])
+        return cast(Tensor, self.network(mel, torch.tensor([mel.shape[-1]], device=mel.device))[0][0])
 
     @torch.inference_mode()
     def transcript(self, index: int) -> str:
