@@ -67,3 +67,44 @@ def test_a_folder_without_a_corpus_cannot_be_shown(tmp_path: Path) -> None:
     told = run("data", "show", tmp_path)
     assert told.exit_code == 3
     assert "holds no corpus: build one with `cosy data build`" in told.stderr
+
+
+SYNTH = ("--hours", "0.002", "--speakers", "1", "--languages", "en")
+
+
+def test_engines_make_a_corpus(tmp_path: Path) -> None:
+    for package in ("espeakng_loader", "pyworld", "matplotlib", "wordfreq", "jieba"):
+        pytest.importorskip(package, reason="speech engines need the extra `train`")
+    told = run("data", "synth", "--out", tmp_path / "new", *SYNTH, "--teachers", "espeak", "--workers", "1")
+    assert told.exit_code == 0, told.output
+    corpus = Corpus(tmp_path / "new")
+    assert {entry.speaker for entry in corpus.entries} == {"en-0000"}
+    assert all(corpus.has(name) for name in ("wave", "mel", "whisper", "f0", "phone"))
+    assert corpus.tokens / 25 == pytest.approx(7.2, abs=5)
+    again = run("data", "synth", "--out", tmp_path / "new", *SYNTH, "--teachers", "espeak")
+    assert again.stdout == told.stdout
+
+
+def test_a_teacher_that_is_not_installed_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    told = run("data", "synth", "--out", tmp_path / "new", *SYNTH, "--teachers", "slt")
+    assert told.exit_code == 4
+    assert "apt-get install festival festvox-us-slt-hts" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--teachers", "hal"], "unknown teacher 'hal'; known: espeak, slt, rms, awb, kal16"),
+        (["--languages", "tlh"], "unknown language 'tlh'; known: en, zh"),
+        (["--arrays", "tone"], "unknown array 'tone'; known: wave"),
+        (["--hours", "0", "--teachers", "espeak"], "0.0 hours of 20 speakers are nothing"),
+    ],
+)
+def test_a_wish_that_cannot_be_granted_is_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
+    told = run("data", "synth", "--out", tmp_path / "new", *arguments)
+    assert told.exit_code == 2
+    assert message in told.stderr
+    assert not (tmp_path / "new").exists()

@@ -1,11 +1,11 @@
-"""`cosy data`: corpora to train on, from recordings."""
+"""`cosy data`: corpora to train on, from recordings and from speech engines."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 data_app = typer.Typer(no_args_is_help=True, help="Build corpora to train on.")
+
+MOST_SLOT_SENTENCES = 400  # of an evaluation
 
 Model = Annotated[Path | None, typer.Option(help="Model directory; by default the bundled checkpoint.")]
 Out = Annotated[Path, typer.Option(help="Folder of the corpus; one that was begun is continued.")]
@@ -58,6 +60,46 @@ def build(
 
 
 @data_app.command()
+def synth(
+    out: Out,
+    hours: Annotated[float, typer.Option(help="How much, about.")] = 1.0,
+    speakers: Annotated[int, typer.Option(help="Pseudo-speakers.")] = 20,
+    languages: Annotated[str, typer.Option(help="Spoken by the speakers in turn.")] = "en,zh",
+    seed: Annotated[int, typer.Option(help="Of voices, texts and styles: the same seed makes the same corpus.")] = 0,
+    teachers: Annotated[
+        str | None, typer.Option(help="Engines: espeak, slt, rms, awb, kal16; by default all that are installed.")
+    ] = None,
+    arrays: Annotated[str, typer.Option(help="What is kept of every utterance.")] = "wave,mel,whisper,f0,phone",
+    workers: Workers = None,
+) -> None:
+    """Make a corpus of what free speech engines say.
+
+    Many pseudo-speakers and styles, with phones and word times, and without a network.  espeak-ng comes with the extra
+    cosy[train]; slt is of the Debian packages festival and festvox-us-slt-hts, rms, awb and kal16 are of flite.  Run it
+    again to continue after an interruption.
+    """
+    from cosy.train.data.espeak import LANGUAGES
+    from cosy.train.data.plan import EVERY_TEACHER, Wish, planned
+    from cosy.train.data.synth import ALL, synthesise
+
+    wish = Wish(
+        hours,
+        speakers,
+        _names(languages, tuple(LANGUAGES), "language"),
+        _installed() if teachers is None else _required(_names(teachers, EVERY_TEACHER, "teacher")),
+        seed,
+        _names(arrays, ALL, "array"),
+    )
+    jobs = planned(out, wish, _held_out())
+    with _bar("shards", len(jobs)) as (bar, task):
+        bar.update(task, completed=sum((out / job.name).exists() for job in jobs))
+        with closing(synthesise(out, jobs, workers or _cores())) as finished:
+            for _ in finished:
+                bar.advance(task)
+    _conclude(out)
+
+
+@data_app.command()
 def encode(
     folder: Annotated[Path, typer.Argument(help="A corpus.")],
     model: Model = None,
@@ -81,6 +123,40 @@ def show(
 
     figures = summarise(folder)
     typer.echo(json.dumps(figures, ensure_ascii=False) if as_json else as_text(figures))
+
+
+def _installed() -> tuple[str, ...]:
+    from cosy.train.data.plan import ESPEAK, EVERY_TEACHER
+    from cosy.train.data.teachers import is_installed
+
+    found = tuple(teacher for teacher in EVERY_TEACHER if teacher == ESPEAK or is_installed(teacher))
+    typer.echo(f"teachers: {', '.join(found)}", err=True)
+    return _required(found)
+
+
+def _required(teachers: tuple[str, ...]) -> tuple[str, ...]:
+    """The teachers.  Raises MissingDependencyError for one that is not installed."""
+    from cosy.dependencies import optional
+    from cosy.train.data.plan import ESPEAK
+    from cosy.train.data.teachers import require
+
+    for teacher in teachers:
+        if teacher == ESPEAK:
+            optional("espeakng_loader", "train")
+        else:
+            require(teacher)
+    return teachers
+
+
+def _held_out() -> dict[str, set[str]]:
+    """Normal forms of the sentences that `cosy eval` listens to: nothing is to be trained on them."""
+    from cosy.eval.sentences import EVERYDAY, MANDARIN_EVERYDAY, MIXED, slot_sentences
+    from cosy.train.data import english, mandarin
+
+    return {
+        "en": {english.normal_form(sentence) for sentence in (*EVERYDAY, *slot_sentences(MOST_SLOT_SENTENCES))},
+        "zh": {mandarin.normal_form(sentence) for sentence in (*MANDARIN_EVERYDAY, *MIXED)},
+    }
 
 
 def _front_ends(model: Path | None) -> Path:
@@ -112,7 +188,7 @@ def _conclude(folder: Path) -> None:
     typer.echo(f"{draw(folder)} shows it", err=True)
 
 
-def _names(text: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
+def _names(text: str, known: Sequence[str], what: str) -> tuple[str, ...]:
     """A list with commas.  Raises ParameterError for an empty one and for names that are not known."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in known]

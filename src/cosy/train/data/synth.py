@@ -1,23 +1,22 @@
 """A corpus from speech engines: shards are planned, then spoken by several processes; a finished shard is not redone.
 
-The plan is data (who says which text how), a pure function of a recipe's seed, and so is what comes of it.
+The plan is data (who says which text how), a pure function of a seed (`plan`), and so is what comes of it: it does not
+depend on the number of processes, nor on what else they said.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import re
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from cosy.train.data import teachers
 from cosy.train.data.corpus import _ARRAYS, build
 from cosy.train.data.espeak import EspeakVoice, speak
+from cosy.train.data.parallel import interruptible, write_shards
 from cosy.train.data.pinyin import pinyin
 from cosy.train.data.speakers import LEVELS_DB, Voice, spoken_by
 from cosy.train.data.teachers import Span, Utterance
@@ -55,26 +54,18 @@ class Job:
     arrays: Collection[str] = ALL
 
 
-def synthesise(folder: Path, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, int]]:
+def synthesise(folder: Path, jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, int], None, None]:
     """Speak every job whose shard is not there yet; yield it with its length in tokens when it is done.
 
-    Raises what a teacher raises; finished shards stay.
+    Raises what a teacher raises, and what `write_shards` does; finished shards stay.
     """
-    left = [job for job in jobs if not (folder / job.name / "entries.jsonl").exists()]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = {pool.submit(_run, folder, job): job for job in left}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return write_shards(folder, _write, jobs, workers)
 
 
-def _run(folder: Path, job: Job) -> int:
-    spoken = zip(job.lines, utterances(job.voice, job.lines), strict=True)
+def _write(shard: Path, job: Job) -> int:
+    spoken = zip(job.lines, interruptible(utterances(job.voice, job.lines)), strict=True)
     shaped = (_as_written(line, spoken_by(job.voice, utterance, line.style)) for line, utterance in spoken)
-    return build(folder / job.name, (u for u in shaped if np.any(u.audio)), job.arrays, LEVELS_DB)
+    return build(shard, (u for u in shaped if np.any(u.audio)), job.arrays, LEVELS_DB)
 
 
 def _as_written(line: Line, utterance: Utterance) -> Utterance:
