@@ -53,7 +53,7 @@ class NotFiniteTask(SumTask):
 
 def schedule(steps: int = 20, **changes: Any) -> Schedule:
     """By steps alone, in float32."""
-    settings = {"learning_rate": 1e-2, "minutes": math.inf, "warmup_steps": 5, "bfloat16": False}
+    settings = {"learning_rate": 1e-2, "minutes": math.inf, "warmup_steps": 5, "precision": "float32"}
     return Schedule(**{**settings, "steps": steps, **changes})
 
 
