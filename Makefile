@@ -56,4 +56,5 @@ $(VENV)/.stamp-serve: $(VENV)/.stamp-run
 $(VENV)/.stamp-dev: $(VENV)/.stamp-serve
 	@echo "installing the tools for tests and checks into $(VENV)" >&2
 	@$(PIP) -e ".[dev,clients,client,server,postgres,s3,eval,train]"
+	@$(PIP) --no-deps resemblyzer  # for its weights; what it depends on is not needed
 	@touch $@

@@ -1,28 +1,119 @@
 """The bundled checkpoint, version 2: English and Mandarin, many voices, from free speech engines.
 
-    python recipes/bundled.py FOLDER STAGE...
+python recipes/bundled.py FOLDER STAGE...
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import logging
+import math
 import random
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-from cosy.eval.sentences import EVERYDAY, slot_sentences
+import numpy as np
+import soundfile
+import torch
+
+from cosy.audio.constants import SAMPLE_RATE_HZ
+from cosy.checkpoint.layout import Part as NetworkName
+from cosy.checkpoint.load import load_model
+from cosy.checkpoint.speakers import Speaker, write_speakers
+from cosy.config import (
+    EstimatorConfig,
+    FlowConfig,
+    FlowEncoderConfig,
+    ModelConfig,
+    Qwen2Config,
+    SpeakerEncoderConfig,
+    SpeechLMConfig,
+    SpeechTokenizerConfig,
+    VocoderConfig,
+)
+from cosy.eval.sentences import EVERYDAY, MANDARIN_EVERYDAY, MIXED, slot_sentences
+from cosy.models.flow import Flow
+from cosy.models.speaker_encoder import SpeakerEncoder
+from cosy.models.speech_lm import SpeechLM
+from cosy.models.speech_tokenizer import SpeechTokenizer
+from cosy.models.vocoder import Vocoder
+from cosy.text.tokenizer import TextTokenizer, add_characters, train_bpe
+from cosy.train.assemble import assemble, averaged, sharpen, start_from
+from cosy.train.data import mandarin
+from cosy.train.data.corpus import Corpus
 from cosy.train.data.english import draw, frequent_words, normal_form
 from cosy.train.data.espeak import EspeakVoice
 from cosy.train.data.speakers import STYLES, Voice
-from cosy.train.data.synth import ALL, LM_ONLY, Job, Line, run
+from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
+from cosy.train.flow_pitch import PitchedFlowTask
+from cosy.train.lm import LMTask
+from cosy.train.speaker import SpeakerTask, embed
+from cosy.train.tokenizer import TokenizerTask, encode
+from cosy.train.trainer import Schedule, Task, Trainer
+from cosy.train.vocoder import F0Task, VocoderTask
+from cosy.voices.prepare import prepare_voice
 
-ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 48
+N = TypeVar("N", bound=torch.nn.Module)
+
+TOKENIZER = SpeechTokenizerConfig(n_state=192, n_head=3, n_layer=3)
+SPEAKER = SpeakerEncoderConfig(front_channels=8, init_channels=32, growth_rate=8)
+TEXT_TOKENS, HANZI = 1000, 3000
+MODEL = ModelConfig(
+    llm=SpeechLMConfig(
+        backbone=Qwen2Config(
+            vocab_size=4608,
+            hidden_size=192,
+            intermediate_size=576,
+            num_hidden_layers=6,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            max_position_embeddings=4096,
+        )
+    ),
+    flow=FlowConfig(
+        input_size=192,
+        encoder=FlowEncoderConfig(
+            input_size=192, output_size=192, attention_heads=3, linear_units=576, num_blocks=3, up_blocks=2,
+            dropout_rate=0.05, positional_dropout_rate=0.05, attention_dropout_rate=0.05,
+        ),
+        estimator=EstimatorConfig(channels=96, attention_head_dim=32, num_heads=3, n_blocks=1, num_mid_blocks=3),
+    ),
+    hift=VocoderConfig(base_channels=64, f0_cond_channels=128),
+)  # fmt: skip
+
+TEMPERATURE = 0.85  # of the language model's head, see `assemble.sharpen`
+
+REFERENCE = "The garden behind the house was quiet, and a warm wind moved slowly through the tall green trees."
+PRESETS = {  # the first is the default
+    "anna": Voice("", "slt"),
+    "alex": Voice("", "rms"),
+    "benjamin": Voice("", "awb"),
+    "charles": Voice("", "kal16"),
+    "david": Voice("", EspeakVoice("m5", 74, 60, 165)),
+    "bella": Voice("", "slt", pitch=0.94, formants=0.88, intonation=0.95),
+    "claire": Voice("", "rms", pitch=1.7, formants=1.17),
+    "diana": Voice("", EspeakVoice("f2", 45, 60, 165)),  # the voice of MANDARIN
+}
+
+_READ_AS_PINYIN = re.compile(r"\b(you|a|me)\b", re.IGNORECASE)  # espeak-ng takes these words for syllables
+ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
 STYLED = 0.3  # share of a voice's utterances that are spoken in a style
-VARIANTS = "f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8".split()
+VARIANTS = "f1 f2 f3 f5 m1 m2 m5 m6".split()  # of espeak-ng; slot WER below 15 % at a low and at a high pitch
+MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
+NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
+STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
 FEMALE_BASES, MALE_BASES = ("slt",), ("rms", "awb", "kal16")
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
+
+
+def held_out_english() -> set[str]:
+    """Normal forms of every sentence of the evaluation."""
+    return {normal_form(s) for s in (*slot_sentences(400), *EVERYDAY)}
 
 
 def english_voice(name: str, rng: random.Random) -> Voice:
@@ -37,7 +128,7 @@ def english_voice(name: str, rng: random.Random) -> Voice:
 
 
 def espeak_voice(rng: random.Random) -> EspeakVoice:
-    return EspeakVoice(rng.choice(VARIANTS), rng.randint(15, 85), rng.randint(30, 75), rng.randint(215, 255))
+    return EspeakVoice(rng.choice(VARIANTS), rng.randint(38, 85), rng.randint(30, 75), rng.randint(215, 255))
 
 
 def _styled(texts: Iterator[str], count: int, language: str, rng: random.Random) -> tuple[Line, ...]:
@@ -50,8 +141,7 @@ def _styled(texts: Iterator[str], count: int, language: str, rng: random.Random)
 
 def english_jobs() -> list[Job]:
     rng = random.Random(1)
-    held_out = {normal_form(s) for s in (*slot_sentences(400), *EVERYDAY)}
-    texts = draw(11, frequent_words(6000), held_out)
+    texts = draw(11, frequent_words(6000), held_out_english())
     jobs = []
     for teacher, count in PLAIN.items():
         for part in range(count // 20):
@@ -62,11 +152,223 @@ def english_jobs() -> list[Job]:
     return jobs
 
 
+def _mandarin_texts(seed: int) -> Iterator[str]:
+    held_out = {mandarin.normal_form(s) for s in (*MANDARIN_EVERYDAY, *MIXED)}
+    return (t for t in mandarin.draw(seed, held_out) if not _READ_AS_PINYIN.search(t))
+
+
+def mandarin_jobs() -> list[Job]:
+    rng = random.Random(2)
+    chinese = _mandarin_texts(21)
+    english = draw(22, frequent_words(6000), held_out_english())
+    jobs = [Job(f"cmn-{part:02d}", MANDARIN, _styled(chinese, 20, "zh", rng)) for part in range(15)]
+    for number in range(BILINGUAL_VOICES):
+        teacher = espeak_voice(rng)
+        slower = replace(teacher, words_per_minute=round(teacher.words_per_minute * 0.7))
+        name = f"both-{number:03d}"
+        jobs.append(Job(f"{name}-zh", Voice(name, teacher), _styled(chinese, 12, "zh", rng)))
+        jobs.append(Job(f"{name}-en", Voice(name, slower), _styled(english, 12, "en", rng)))
+    for number in range(MANDARIN_VOICES):
+        voice = Voice(
+            f"zh-{number:03d}", espeak_voice(rng), rng.uniform(0.95, 1.3), rng.uniform(0.88, 1.14),
+            rng.uniform(0.8, 1.2), rng.uniform(0.95, 1.05),
+        )  # fmt: skip
+        jobs.append(Job(voice.name, voice, _styled(chinese, 16, "zh", rng)))
+    return jobs
+
+
+def unseen_jobs() -> list[Job]:
+    """Twenty voices drawn like those of the training, from another seed; two utterances of 4 s and more each."""
+    rng = random.Random(99)
+    english = (t for t in draw(98, frequent_words(6000), held_out_english()) if 12 <= len(t.split()) <= 18)
+    chinese = (t for t in _mandarin_texts(97) if len(t) > 20)
+    jobs = []
+    for number in range(20):
+        teacher = espeak_voice(rng)
+        if number < 10:
+            voice, language = english_voice(f"unseen-{number:02d}", rng), "en"
+        elif number < 15:
+            slower = replace(teacher, words_per_minute=round(teacher.words_per_minute * 0.7))
+            voice, language = Voice(f"unseen-{number:02d}", slower), "en"
+        else:
+            voice, language = Voice(f"unseen-{number:02d}", teacher), "zh"
+        texts = english if language == "en" else chinese
+        jobs.append(Job(voice.name, voice, tuple(Line(t, language) for t in itertools.islice(texts, 2))))
+    return jobs
+
+
+def sound_jobs() -> list[Job]:
+    """Laughter and breath of the teachers, to be joined to sentences."""
+    jobs = [Job("sounds-cmn", MANDARIN, (*(laughter("zh", n) for n in (2, 3, 4, 5)), breath("zh")))]
+    english = (*(laughter("en", n) for n in (2, 3, 4, 5)), breath("en"))
+    return jobs + [Job(f"sounds-{teacher}", Voice(teacher, teacher), english) for teacher in PLAIN]
+
+
+def _lm_jobs(voice: Voice, language: str, texts: Iterator[str]) -> list[Job]:
+    styles = [style for style in STYLES for _ in range(STYLED_LM[language] if style else NEUTRAL_LM[language])]
+    random.Random(3).shuffle(styles)
+    lines = [Line(text, language, style) for text, style in zip(texts, styles, strict=False)]
+    return [
+        Job(f"{language}-{number:03d}", voice, tuple(lines[start : start + 150]), LM_ONLY)
+        for number, start in enumerate(range(0, len(lines), 150))
+    ]
+
+
+def lm_zh_jobs() -> list[Job]:
+    return _lm_jobs(MANDARIN, "zh", _mandarin_texts(31))
+
+
+def lm_en_jobs() -> list[Job]:
+    return _lm_jobs(Voice("slt", "slt"), "en", draw(32, frequent_words(8000), held_out_english()))
+
+
+VOICES = {"english": english_jobs, "mandarin": mandarin_jobs}
+SENTENCES = {"lm_zh": lm_zh_jobs, "lm_en": lm_en_jobs}
+JOBS = {**VOICES, **SENTENCES, "sounds": sound_jobs}
+
+
+class Recipe:
+    """The stages; everything lives below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def corpus(self, *names: str) -> Corpus:
+        return Corpus(*(self.folder / name for name in names))
+
+    def data(self) -> None:
+        """Let the teachers speak, and prepare what the networks read."""
+        for name, jobs in JOBS.items():
+            for job, tokens in synthesise(self.folder / name, jobs(), workers=2):
+                logging.info("%s/%s %.1f s", name, job.name, tokens / 25)
+
+    def _train(self, name: str, task: Task, schedule: Schedule) -> None:
+        start = self.folder / "start" / f"{name}.pt"
+        if start.exists():
+            left = start_from(task.network, torch.load(start, weights_only=True))
+            logging.info("%s starts from %s, except %s", name, start, ", ".join(left) or "nothing")
+        for row in Trainer(task, schedule, self.folder / "runs" / name).run():
+            logging.info("%s %s", name, json.dumps({k: round(v, 4) for k, v in row.items()}))
+
+    def _network(self, network: N, name: str, prefix: str = "") -> N:
+        """The network with the averaged weights of a run."""
+        network.load_state_dict(averaged(self.folder / "runs" / name, prefix))
+        return network.eval()
+
+    def tokenizer(self) -> None:
+        task = TokenizerTask(TOKENIZER, self.corpus(*VOICES))
+        self._train("tokenizer", task, _schedule(1.5e-3, 2000, warmup_steps=100, ema=0.995))
+
+    def speaker(self) -> None:
+        task = SpeakerTask(SPEAKER, self.corpus(*VOICES))
+        self._train("speaker", task, _schedule(2e-3, 600, warmup_steps=100, ema=0.99))
+
+    def encode(self) -> None:
+        """Speech tokens of every corpus."""
+        encode(self.corpus(*JOBS), self._network(SpeechTokenizer(TOKENIZER), "tokenizer", "tokenizer."))
+
+    def embed(self) -> None:
+        """Speaker vectors of what the flow learns."""
+        embed(self.corpus(*VOICES, "sounds"), self._network(SpeakerEncoder(SPEAKER), "speaker", "encoder."))
+
+    def vocabulary(self) -> None:
+        """The text tokenizer: subwords of the English text, and the commonest hanzi."""
+        base = self.folder / "start" / "vocabulary"
+        if not base.exists():
+            base = self.folder / "english_vocabulary"
+            train_bpe([e.text for e in self.corpus("lm_en").entries], TEXT_TOKENS, base)
+        add_characters(base, [*mandarin.hanzi(HANZI), *"，。？！、；：“”《》（）…—"], self.folder / "vocabulary")
+
+    def f0(self) -> None:
+        task = F0Task(MODEL.hift, self.corpus(*VOICES))
+        self._train("f0", task, _schedule(1.5e-3, 1500, ema=0.998, clip_norm=100.0, precision="float32"))
+
+    def vocoder(self) -> None:
+        predictor = self._network(F0Task(MODEL.hift, self.corpus(*VOICES)).network, "f0")
+        task = VocoderTask(MODEL.hift, self.corpus(*VOICES), predictor)
+        self._train("vocoder", task, _schedule(1e-3, 1600, ema=0.998, clip_norm=20.0, precision="float32"))
+
+    def flow(self) -> None:
+        task = PitchedFlowTask(MODEL.flow, self.corpus(*VOICES, "sounds"))
+        self._train("flow", task, _schedule(1.5e-3, 2800, warmup_steps=150, ema=0.998))
+
+    def references(self) -> None:
+        """What the preset voices are made from: one recording of each."""
+        jobs = [Job(name, replace(voice, name=name), (Line(REFERENCE),)) for name, voice in PRESETS.items()]
+        list(synthesise(self.folder / "references", jobs, workers=1))
+
+    def unseen(self) -> None:
+        """Prompts of voices that no network is trained on, as lists of `cosy eval`."""
+        folder = self.folder / "unseen"
+        list(synthesise(folder / "corpus", unseen_jobs(), workers=1))
+        corpus = Corpus(folder / "corpus")
+        for language in ("en", "zh"):
+            lines = []
+            for speaker, indices in corpus.by_speaker.items():
+                prompt, target = indices[:2]
+                if corpus.entries[prompt].language == language:
+                    wave = corpus.slice("wave", prompt).astype(np.float32) / 32768
+                    soundfile.write(folder / f"{speaker}.wav", wave, SAMPLE_RATE_HZ)
+                    text = corpus.entries[prompt].text
+                    lines.append(f"{speaker}|{text}|{speaker}.wav|{corpus.entries[target].text}\n")
+            (folder / f"{language}.lst").write_text("".join(lines), encoding="utf-8")
+
+    def lm(self) -> None:
+        tokenizer = TextTokenizer(self.folder / "vocabulary")
+        sounds = self.corpus("sounds")
+        task = LMTask(MODEL.llm, tokenizer, self.corpus(*SENTENCES), self.corpus(*VOICES), sounds)
+        self._train("lm", task, _schedule(2e-3, 5600, warmup_steps=150, ema=0.998))
+
+    def assemble(self) -> None:
+        """Write the model directory `model`."""
+        llm = self._network(SpeechLM(MODEL.llm), "lm")
+        flow, hift = self._network(Flow(MODEL.flow), "flow", "flow."), self._network(Vocoder(MODEL.hift), "vocoder")
+        sharpen(llm, TEMPERATURE)
+        networks: dict[NetworkName, torch.nn.Module] = {"llm": llm, "flow": flow, "hift": hift}
+        assemble(
+            self.folder / "model",
+            MODEL,
+            networks,
+            self._network(SpeechTokenizer(TOKENIZER), "tokenizer", "tokenizer."),
+            self._network(SpeakerEncoder(SPEAKER), "speaker", "encoder."),
+            self.folder / "vocabulary",
+            {},
+            (Path(__file__).parent / "bundled_card.md").read_text(encoding="utf-8"),
+        )
+        self._presets(self.folder / "model")
+
+    def _presets(self, directory: Path) -> None:
+        """Make every preset from its reference, as a user's recording would be, and keep the reference beside it.
+
+        Without the transcript, so that it is the flow alone that hears the voice: a small language model reads better
+        when it need not go on from someone else's sentence.
+        """
+        model = load_model(directory, parts=("speech_tokenizer", "speaker_encoder"))
+        references = self.corpus("references")
+        speakers = {}
+        (directory / "references").mkdir(exist_ok=True)
+        for index, entry in enumerate(references.entries):
+            wave = references.slice("wave", index).astype(np.float32) / 32768
+            soundfile.write(directory / "references" / f"{entry.speaker}.flac", wave, SAMPLE_RATE_HZ)
+            voice = prepare_voice((wave, SAMPLE_RATE_HZ), entry.text, model, name=entry.speaker)
+            tokens = voice.prompt_tokens[None].int()
+            speakers[entry.speaker] = Speaker(voice.embedding[None], None, tokens, voice.prompt_mel[None])
+        write_speakers({name: speakers[name] for name in PRESETS}, directory / "spk2info.safetensors")
+
+
+def _schedule(learning_rate: float, steps: int, **options: Any) -> Schedule:
+    """By steps, so that a run does not depend on how busy the machine is."""
+    return Schedule(learning_rate, minutes=math.inf, steps=steps, **options)
+
+
 def main(folder: str, *stages: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    recipe = Recipe(Path(folder))
     for stage in stages:
-        for job, tokens in run(Path(folder) / stage, globals()[stage + "_jobs"](), 2):
-            logging.info("%s %.1f s", job.name, tokens / 25)
+        run: Callable[[], None] = getattr(recipe, stage)
+        run()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (  # low to high; a row's members do not i
     ("engine",),
     ("server", "client", "bench", "eval", "train"),
     ("cli", "deploy"),
+    ("__main__",),
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 COMPOSITION_ROOTS = {"cli", "deploy"}  # build an engine and hand it to an app: they may name anything

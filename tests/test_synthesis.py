@@ -70,7 +70,7 @@ def test_a_segment_is_one_chunk_that_tells_all(two_lines: list[AudioChunk]) -> N
     assert (first.offset_samples, second.offset_samples) == (0, len(first.samples))
     assert first.finish_reason is FinishReason.LENGTH
     assert first.samples.dtype == np.float32
-    assert first.details["speech_tokens"] == 20 * first.details["text_tokens"]
+    assert first.details["speech_tokens"] == len(first.details["tokens"]) == 20 * first.details["text_tokens"]
     assert first.details["seed"] == 7
     assert first.details["mode"] == "zero_shot"
     assert "length limit" in first.details["warnings"][0]

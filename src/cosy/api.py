@@ -105,6 +105,7 @@ class Cosy:
         final_chunk: Literal["streaming", "official"] = "streaming",
         lexicon: str | os.PathLike[str] | Lexicon | None = None,
         recipe: str = "auto",
+        lora: str | os.PathLike[str] | None = None,
     ) -> Cosy:
         """Load a model directory; None: the one COSY_MODEL names, else the one that comes with the package.
 
@@ -113,12 +114,12 @@ class Cosy:
         heard.  `voices` is the folder of registered voices (None: COSY_VOICES, else the user's data folder).
         `policy` "official" cuts and joins a stream as CosyVoice 2 does; `final_chunk` "official" computes the end of
         an utterance, or all of it without streaming, as it does.  `lexicon` (a file or a table) says how to read
-        certain words.
+        certain words.  `lora` is an adapter file whose weights are added to the model's.
 
         Raises CheckpointError if there is no such model or it cannot be used, ParameterError for an unknown option.
         """
         directory = find_model(model)
-        _require_device(device)
+        require_device(device)
         import torch
 
         from cosy.checkpoint.load import load_model
@@ -126,6 +127,10 @@ class Cosy:
         from cosy.voices.store import VoiceStore
 
         loaded = load_model(directory, device=device, dtype=_precision(dtype))
+        if lora is not None:
+            from cosy.checkpoint.adapter import hot_load
+
+            hot_load(loaded, Path(lora))
         if loaded.dtype is torch.float32:
             accelerate(loaded, None if recipe == "auto" else Recipe.of(recipe))
         return cls(loaded, VoiceStore(voices), policy=policy, final_chunk=final_chunk, lexicon=lexicon)
@@ -291,7 +296,7 @@ def _mode(mode: Mode | str | None) -> Mode | None:
         raise ParameterError(f"unknown mode {mode!r}; choose one of {', '.join(m.value for m in Mode)}") from None
 
 
-def _require_device(device: str | torch.device) -> None:
+def require_device(device: str | torch.device) -> None:
     """Raises ParameterError for a device that this machine does not have."""
     import torch
 

@@ -134,7 +134,8 @@ class Synthesizer:
         """Audio of a request whose text is a string: piece by piece, or with `stream` off one chunk per segment.
 
         Raises InputError, before anything is computed, for a text, mode or voice that do not go together.
-        The last chunk of a segment has a finish reason, and in its details the numbers of tokens and warnings.
+        The last chunk of a segment has a finish reason, and in its details the numbers of tokens, the speech tokens
+        themselves (`tokens`), and warnings.
         """
         if not isinstance(request.text, str):
             raise ParameterError("a text that arrives in pieces goes to speak_pieces")
@@ -197,7 +198,7 @@ class Synthesizer:
 
     def _utter(self, job: _Job, place: _Place, tokens: SpeechTokens, words: _Words) -> Generator[AudioChunk, None, int]:
         """Audio of one segment; returns the sample at which the next one starts."""
-        spoken = _Counted(job.clock.timed("lm", tokens))
+        spoken = _Kept(job.clock.timed("lm", tokens))
         stream, position = self._stream(job, place.start + place.lead), place.start
         for piece in in_pieces(spoken, stream, at_once=not job.request.stream):
             samples: Samples = piece.samples.float().cpu().numpy().copy()
@@ -211,7 +212,8 @@ class Synthesizer:
             if piece.final:
                 details |= {
                     "text_tokens": words.tokens,
-                    "speech_tokens": spoken.count,
+                    "speech_tokens": len(spoken.items),
+                    "tokens": tuple(spoken.items),
                     "warnings": _warnings(job, place, spoken),
                 }
             yield AudioChunk(
@@ -261,32 +263,32 @@ class Synthesizer:
         return round(pause_after(text) / speed * self.model.config.sample_rate)
 
 
-class _Counted(Generic[Item]):
-    """Items of a generator, their number so far, and what it returned in the end."""
+class _Kept(Generic[Item]):
+    """Items of a generator, those so far, and what it returned in the end."""
 
-    def __init__(self, items: Iterator[Item]) -> None:
-        self._items = items
-        self.count = 0
+    def __init__(self, source: Iterator[Item]) -> None:
+        self._source = source
+        self.items: list[Item] = []
         self.result: Any = None
 
     def __iter__(self) -> Iterator[Item]:
         while True:
             try:
-                item = next(self._items)
+                item = next(self._source)
             except StopIteration as end:
                 self.result = end.value
                 return
-            self.count += 1
+            self.items.append(item)
             yield item
 
 
-def _warnings(job: _Job, place: _Place, spoken: _Counted[int]) -> list[str]:
+def _warnings(job: _Job, place: _Place, spoken: _Kept[int]) -> list[str]:
     """What the caller should know: of the voice's recording, once, and of the segment."""
     found = list(job.voice_warnings) if place.index == 0 else []
-    if not spoken.count:
+    if not spoken.items:
         found.append("the model said nothing for this text")
     elif spoken.result is FinishReason.LENGTH:
-        found.append(f"cut off at the length limit after {spoken.count} speech tokens")
+        found.append(f"cut off at the length limit after {len(spoken.items)} speech tokens")
     return found
 
 

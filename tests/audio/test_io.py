@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from cosy.audio.encode import AAC_RATES_HZ, MP3_RATES_HZ, OPUS_RATES_HZ, encode, to_int16
-from cosy.audio.io import load_audio, save_audio
+from cosy.audio.io import load_audio, save_audio, stated_seconds
 from cosy.errors import AudioError, ParameterError
 from cosy.types import Samples
 from tests.audio.signals import chirp, noise
@@ -225,3 +225,16 @@ def test_a_named_format_overrules_the_extension(tmp_path: Path) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"folder .*out does not exist"):
         save_audio(tmp_path / "out" / "a.wav", WAVE, 24_000)
+
+
+@pytest.mark.parametrize("suffix", list(EXCESS_SAMPLES))
+def test_a_header_states_the_length(suffix: str, tmp_path: Path) -> None:
+    save_audio(tmp_path / f"a.{suffix}", WAVE, 24_000)
+    assert stated_seconds(tmp_path / f"a.{suffix}") == pytest.approx(len(WAVE) / 24_000, abs=0.15)
+
+
+def test_where_no_header_can_be_read_no_length_is_stated(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    (tmp_path / "list.m3u").write_text("#EXTM3U\na.wav\n")
+    for name in ("a.wav", "list.m3u", "missing.wav", "."):
+        assert stated_seconds(tmp_path / name) == 0.0

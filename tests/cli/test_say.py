@@ -87,9 +87,10 @@ def test_options_reach_the_model() -> None:
     cosy = FakeCosy()
     Path("ref.wav").write_bytes(b"x")
     Path("words").write_text("SQL = sequel")
+    Path("adapter").write_bytes(b"x")
     options = "--prompt ref.wav --prompt-text hi --instruct softly --mode instruct --language en --speed 1.5"
     more = "--no-normalise --top-p 0.5 --top-k 9 --lexicon words"
-    engine = "--model m --device cuda --dtype float16 --recipe int8 --final-chunk official"
+    engine = "--model m --device cuda --dtype float16 --recipe int8 --final-chunk official --lora adapter"
     assert run("say", "Hello.", *options.split(), *more.split(), *engine.split(), cosy=cosy).exit_code == 0
     model, loading = cosy.loaded[0]
     assert model == Path("m")
@@ -100,6 +101,7 @@ def test_options_reach_the_model() -> None:
         "voices": None,
         "final_chunk": "official",
         "lexicon": Path("words"),
+        "lora": Path("adapter"),
     }
     words, voice, asked = cosy.asked[0]
     assert (words, voice) == (["Hello."], None)

@@ -83,6 +83,14 @@ def test_the_data_holds_every_hearing_and_survives_json() -> None:
     assert data["heard"]["slot"] == [{"heard": "a", "expected": "a b"}]
 
 
+def test_words_never_trained_are_told_apart_where_the_trained_ones_are_given() -> None:
+    rows, known = [heard_row(("a b", "a lynx"))], frozenset({"a"})
+    assert "words missed, fake, slot: known 0.0 ± 0.0 % of 1, unknown 100.0 ± 0.0 % of 1" in markdown(rows, known)
+    (data,) = as_data(rows, known)
+    assert data["missed_words"]["slot"]["unknown"]["count"] == 1
+    assert "missed_words" not in as_data(rows)[0]
+
+
 def test_a_teacher_folder_must_be_complete(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "0.wav", np.zeros(100), RATE_HZ)
     result = CliRunner().invoke(eval_app, ["intelligibility", "--teacher-dir", str(tmp_path), "--count", "2"])

@@ -65,6 +65,6 @@ def test_without_a_key_it_asks_for_one(open_studio: OpenStudio) -> None:
 def test_what_the_server_refuses_is_shown_in_its_words(studio: Studio) -> None:
     studio.open()
     studio.page.select_option("#mode", "zero_shot")
-    studio.say("This voice has no recording.")
+    studio.say("This voice has no transcript.")
     studio.wait('[data-state="failed"] [role="alert"]')
-    assert "has no recording to follow" in studio.page.inner_text('[role="alert"]')
+    assert "has no transcript" in studio.page.inner_text('[role="alert"]')

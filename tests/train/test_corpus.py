@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cosy.audio.constants import FRAME_RATE_HZ, HOP_SAMPLES, SAMPLE_RATE_HZ, TOKEN_RATE_HZ
+from cosy.audio.silence import dbfs
 from cosy.errors import MismatchError, MissingFileError
-from cosy.train.data.corpus import LEAD_S, LEVEL_DBFS, PHONES, TAIL_S, Corpus, build, phone_index, pitch
+from cosy.train.data.corpus import LEAD_S, LEVEL_DBFS, TAIL_S, Corpus, build, pitch, shards_of
+from cosy.train.data.phones import PHONES
+from cosy.train.data.teachers import Utterance
 from tests.train.tones import PHONE_S, RATE_HZ, SILENCE_S, SPELLING, sayings, utterance
 
 NO_F0 = ("wave", "mel", "whisper", "phone")
@@ -16,9 +21,13 @@ WORDS = ("two", "three", "five")
 PHONES_SAID = [label for word in WORDS for label in SPELLING[word]]
 
 
-def built(folder: Path, names: tuple[str, ...] = NO_F0, factor: float = 1.0) -> Corpus:
-    build(folder, [utterance(WORDS)], factor, names)
+def built(folder: Path, names: tuple[str, ...] = NO_F0) -> Corpus:
+    build(folder / "00000", [utterance(WORDS)], names)
     return Corpus(folder)
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def test_entries_tile_the_arrays(corpora: list[Corpus]) -> None:
@@ -30,7 +39,7 @@ def test_entries_tile_the_arrays(corpora: list[Corpus]) -> None:
 
 
 def test_build_returns_the_length_in_tokens(tmp_path: Path) -> None:
-    assert build(tmp_path, sayings(3), names=("wave",)) == Corpus(tmp_path).tokens
+    assert build(tmp_path / "00000", sayings(3), names=("wave",)) == Corpus(tmp_path).tokens
 
 
 @pytest.mark.parametrize(
@@ -86,22 +95,18 @@ def test_text_is_kept(tmp_path: Path) -> None:
     assert built(tmp_path).entries[0].text == "two three five"
 
 
-@pytest.mark.parametrize("factor", [0.8, 1.25])
-def test_a_speed_factor_scales_times_and_pitch(tmp_path: Path, factor: float) -> None:
-    pytest.importorskip("pyworld", reason="F0 of a corpus needs the extra `train`")
-    plain, fast = (built(tmp_path / str(f), names=("f0", "phone"), factor=f) for f in (1.0, factor))
-    assert fast.tokens == pytest.approx(plain.tokens / factor, abs=1)
-    ends, scaled = ([end for _, end in c.entries[0].words] for c in (plain, fast))
-    np.testing.assert_allclose(scaled, np.array(ends) / factor, atol=2e-3)
-    f0, shifted = (c.slice("f0", 0) for c in (plain, fast))
-    assert np.median(shifted[shifted > 0]) == pytest.approx(factor * np.median(f0[f0 > 0]), rel=0.02)
-
-
 @pytest.mark.parametrize("level", [0.01, 0.3])
 def test_speech_is_brought_to_one_level(tmp_path: Path, level: float) -> None:
-    build(tmp_path, [utterance(WORDS, level=level)], names=("wave",))
-    wave = Corpus(tmp_path).slice("wave", 0) / 32767
-    assert 20 * np.log10(np.sqrt(np.mean(wave**2))) == pytest.approx(LEVEL_DBFS, abs=0.3)
+    build(tmp_path / "00000", [utterance(WORDS, level=level)], names=("wave",))
+    wave = Corpus(tmp_path).slice("wave", 0) / np.float32(32767)
+    assert dbfs(wave) == pytest.approx(LEVEL_DBFS, abs=0.3)
+
+
+def test_a_style_may_be_louder(tmp_path: Path) -> None:
+    styles = [replace(utterance(WORDS), style=style) for style in ("", "soft")]
+    build(tmp_path / "00000", styles, ("wave",), {"soft": -9.0})
+    neutral, soft = (dbfs(Corpus(tmp_path).slice("wave", i) / np.float32(32767)) for i in range(2))
+    assert soft - neutral == pytest.approx(-9.0, abs=0.1)
 
 
 def test_pitch_is_that_of_the_frame_centre() -> None:
@@ -122,21 +127,22 @@ def test_silence_has_no_pitch() -> None:
 
 def test_only_the_named_arrays_are_written(tmp_path: Path) -> None:
     corpus = built(tmp_path, names=("whisper",))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["entries.jsonl", "whisper.raw"]
+    assert files_of(tmp_path) == ["00000/entries.jsonl", "00000/whisper.raw"]
     assert len(corpus.slice("whisper", 0)) == 4 * corpus.tokens
 
 
 def test_an_array_that_was_not_built_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"mel\.raw"):
+    with pytest.raises(MissingFileError, match="no 'mel'"):
         built(tmp_path, names=("whisper",)).slice("mel", 0)
 
 
 def test_speech_tokens_and_vectors_that_were_not_made_are_named(tmp_path: Path) -> None:
     corpus = built(tmp_path, names=("wave",))
-    with pytest.raises(MissingFileError, match=r"codes\.npy"):
+    with pytest.raises(MissingFileError, match="no 'codes'"):
         corpus.tokens_of(0)
-    with pytest.raises(MissingFileError, match=r"speakers\.npy"):
-        corpus.vectors  # noqa: B018
+    with pytest.raises(MissingFileError, match="no 'speakers'"):
+        corpus.vector_of(0)
+    assert not corpus.has("codes")
 
 
 def test_speech_tokens_belong_to_their_entry(corpora: list[Corpus]) -> None:
@@ -147,38 +153,104 @@ def test_speech_tokens_belong_to_their_entry(corpora: list[Corpus]) -> None:
 
 def test_speech_tokens_of_an_earlier_build_are_refused(tmp_path: Path) -> None:
     corpus = built(tmp_path, names=("wave",))
-    np.save(tmp_path / "codes.npy", np.zeros(corpus.tokens - 1, dtype=np.int16))
+    np.save(tmp_path / "00000" / "codes.npy", np.zeros(corpus.tokens - 1, dtype=np.int16))
     with pytest.raises(MismatchError, match="codes"):
         Corpus(tmp_path)
 
 
 def test_an_array_that_was_cut_short_is_refused(tmp_path: Path) -> None:
     built(tmp_path, names=("wave",))
-    with (tmp_path / "wave.raw").open("r+b") as file:
+    with (tmp_path / "00000" / "wave.raw").open("r+b") as file:
         file.truncate(1920)
     with pytest.raises(MismatchError, match="wave"):
         Corpus(tmp_path)
 
 
-def test_the_listing_is_a_line_of_json_per_utterance(tmp_path: Path) -> None:
+def test_what_is_known_of_an_utterance_is_kept(tmp_path: Path) -> None:
+    said = replace(utterance(WORDS), speaker="ada", language="en", style="sad", instruction="Speak with sorrow.")
+    build(tmp_path / "00000", [said], ("wave",))
+    (entry,) = Corpus(tmp_path).entries
+    assert (entry.text, entry.speaker, entry.language) == (said.text, "ada", "en")
+    assert (entry.style, entry.instruction) == ("sad", "Speak with sorrow.")
+
+
+def test_a_listing_without_instructions_can_be_read(tmp_path: Path) -> None:
     built(tmp_path, names=("wave",))
-    (line,) = (tmp_path / "entries.jsonl").read_text().splitlines()
-    assert set(json.loads(line)) == {"text", "start", "tokens", "words"}
+    listing = tmp_path / "00000" / "entries.jsonl"
+    fields = json.loads(listing.read_text(encoding="utf-8"))
+    del fields["instruction"]
+    listing.write_text(json.dumps(fields) + "\n", encoding="utf-8")
+    assert Corpus(tmp_path).entries[0].instruction == ""
 
 
-def test_phones_are_distinct_and_fit_a_byte() -> None:
-    assert len(set(PHONES)) == len(PHONES) < 256
-    assert PHONES[0] == "pau"
+# ---- several shards
 
 
-@pytest.mark.parametrize(("label", "phone"), [("aa", "aa"), ("ssil", "pau"), ("axr", "er"), ("dx", "t"), ("hv", "hh")])
-def test_labels_of_the_teachers_map_to_phones(label: str, phone: str) -> None:
-    assert PHONES[phone_index(label)] == phone
+@pytest.fixture
+def two_shards(tmp_path: Path) -> Corpus:
+    low = [replace(u, speaker="low") for u in sayings(2, 120.0)]
+    high = [replace(u, speaker="high") for u in sayings(3, 190.0, seed=1)]
+    build(tmp_path / "00000", [low[0], *high], ("wave",))
+    build(tmp_path / "00001", [low[1]], ("wave",))
+    return Corpus(tmp_path)
 
 
-def test_an_unknown_phone_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'qq'; known: pau, aa"):
-        phone_index("qq")
+def test_shards_are_read_one_after_the_other(two_shards: Corpus) -> None:
+    assert [(e.shard, e.row) for e in two_shards.entries] == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
+    assert two_shards.entries[4].start == 0
+    assert two_shards.slice("wave", 4).any()
+    assert len(two_shards.slice("wave", 4)) == 960 * two_shards.entries[4].tokens
+
+
+def test_the_entries_of_a_speaker_are_found_in_every_shard(two_shards: Corpus) -> None:
+    found = {speaker: indices.tolist() for speaker, indices in two_shards.by_speaker.items()}
+    assert found == {"high": [1, 2, 3], "low": [0, 4]}
+
+
+def test_several_corpora_are_read_as_one(two_shards: Corpus, tmp_path: Path) -> None:
+    folders = [tmp_path / "00001", tmp_path]
+    assert Corpus(*folders).tokens == two_shards.entries[4].tokens + two_shards.tokens
+
+
+def test_a_shard_without_an_utterance_is_one_like_any_other(tmp_path: Path) -> None:
+    build(tmp_path / "00000", [], NO_F0)
+    build(tmp_path / "00001", [utterance(WORDS)], NO_F0)
+    corpus = Corpus(tmp_path)
+    assert len(corpus) == 1
+    assert len(corpus.slice("mel", 0)) == 2 * corpus.tokens
+
+
+def test_a_folder_without_a_shard_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="cosy data build"):
+        Corpus(tmp_path)
+
+
+# ---- whole or not at all
+
+
+def failing() -> Iterator[Utterance]:
+    yield utterance(WORDS)
+    raise RuntimeError("the engine has gone")
+
+
+def test_a_shard_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="has gone"):
+        build(tmp_path / "00000", failing(), ("wave",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_that_fails_leaves_the_earlier_one(tmp_path: Path) -> None:
+    before = built(tmp_path, names=("wave",)).tokens
+    with pytest.raises(RuntimeError, match="has gone"):
+        build(tmp_path / "00000", failing(), ("wave",))
+    assert Corpus(tmp_path).tokens == before
+
+
+def test_a_shard_that_was_never_finished_is_not_read(tmp_path: Path) -> None:
+    built(tmp_path, names=("wave",))
+    (tmp_path / "00001.partial").mkdir()
+    (tmp_path / "00001.partial" / "entries.jsonl").touch()
+    assert [shard.name for shard in shards_of(tmp_path)] == ["00000"]
 
 
 def test_the_tones_are_as_long_as_they_say() -> None:

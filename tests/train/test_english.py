@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 import re
@@ -9,19 +10,34 @@ import pytest
 
 from cosy.eval.sentences import EVERYDAY, slot_sentences
 from cosy.train.data.english import (
-    LISTS,
-    SLOT_TEMPLATE,
-    TEMPLATES,
+    ONES,
+    ORDINALS,
+    TENS,
     draw,
     fill,
     frequent_words,
+    near_forms,
     normal_form,
     number_words,
     salad,
 )
+from cosy.train.data.english_templates import EVERYDAY as TALK
+from cosy.train.data.english_templates import GRAMMAR, PHRASES, SLOT_TEMPLATE
+from cosy.train.data.english_words import LISTS, verb_forms
 
+NUMERIC = {*ONES, *TENS, *ORDINALS, *"hundred thousand thirtieth o'clock in the morning evening".split()}
+TEMPLATES = (*GRAMMAR, *TALK, *PHRASES)
 WORDS = "of and to in is on that by this with you it not or be are from at as your all have new more an was we".split()
-MADE = {"number", "digits", "ordinal", "year", "clock"}  # fields that are computed, not listed
+MADE = {
+    "number",
+    "small",
+    "tens",
+    "digit",
+    "digits",
+    "ordinal",
+    "year",
+    "clock",
+}  # fields that are computed, not listed
 
 
 def first(count: int, seed: int = 1, held_out: tuple[str, ...] = ()) -> list[str]:
@@ -81,13 +97,14 @@ def test_texts_are_plain_sentences() -> None:
 @pytest.mark.parametrize("name", LISTS)
 def test_a_word_list_holds_distinct_words(name: str) -> None:
     entries = LISTS[name]
-    assert all(re.fullmatch(r"[A-Za-z]+( [A-Za-z]+)*", entry) for entry in entries)
-    weighted = ("the",) if name == "det" else ()  # repeated on purpose
+    assert all(re.fullmatch(r"[A-Za-z{}_,]+( [A-Za-z{}_,]+)*", entry) for entry in entries)
+    weighted = ("the",) if name == "det" else ("{name}",) if name == "person" else ()  # repeated on purpose
     assert len(set(entries)) == len(entries) - sum(entries.count(word) - 1 for word in weighted)
 
 
 def test_every_field_of_every_template_is_known_and_every_list_is_used() -> None:
-    used = {field for template in (*TEMPLATES, SLOT_TEMPLATE) for field in re.findall(r"\{(\w+)\}", template)}
+    entries = itertools.chain.from_iterable(LISTS.values())
+    used = {field for template in (*TEMPLATES, SLOT_TEMPLATE, *entries) for field in re.findall(r"\{(\w+)\}", template)}
     assert used == set(LISTS) | MADE
 
 
@@ -101,7 +118,81 @@ def test_an_unknown_field_is_an_error() -> None:
         fill("the {colour} door.", random.Random(0))
 
 
-@pytest.mark.parametrize(("template", "said"), [("a old door.", "An old door."), ("such a door.", "Such a door.")])
+def ends(template: str, words: tuple[str, ...], start: int, wrong: int) -> frozenset[tuple[int, int]]:
+    """Where in `words` (end, words that differ) a saying of `template` from `start` may end, one word different."""
+    states = {(start, wrong)}
+    for token in re.findall(r"\{\w+\}|[A-Za-z']+", template):
+        states = {end for at, off in states for end in token_ends(token, words, at, off)}
+    return frozenset(states)
+
+
+@functools.cache
+def token_ends(token: str, words: tuple[str, ...], start: int, wrong: int) -> frozenset[tuple[int, int]]:
+    if token[0] != "{":
+        off = wrong + (start < len(words) and token.lower() != words[start])
+        return frozenset({(start + 1, off)} if start < len(words) and off <= 1 else ())
+    field = token[1:-1]
+    if field in MADE:
+        off = [word not in NUMERIC for word in words[start:]]
+        ways = ((start + n, wrong + sum(off[:n])) for n in range(1, len(off) + 1))
+        return frozenset((end, total) for end, total in ways if total <= 1)
+    return frozenset().union(*(ends(entry, words, start, wrong) for entry in LISTS[field]))
+
+
+def without_article_form(sentence: str) -> tuple[str, ...]:
+    return tuple("a" if word == "an" else word for word in normal_form(sentence).split())
+
+
+def test_the_walk_through_templates_finds_what_a_template_says_and_one_word_beside_it() -> None:
+    for said, wrong in (("the old man {does} here.", 0), ("the old man {does} there.", 1)):
+        assert ends(said, ("the", "old", "man", "feels", "tired", "here"), 0, 0) >= {(6, wrong)}
+    assert not ends("a new man {does} there.", ("the", "old", "man", "feels", "tired", "here"), 0, 0)
+
+
+@pytest.mark.parametrize("sentence", EVERYDAY)
+def test_no_template_can_say_an_everyday_acceptance_sentence_even_with_one_word_changed(sentence: str) -> None:
+    words = without_article_form(sentence)
+    assert [t for t in TEMPLATES if any(end == len(words) for end, _ in ends(t, words, 0, 0))] == []
+
+
+def test_a_sentence_one_word_from_a_held_out_one_is_not_drawn() -> None:
+    unwanted = tuple(text for text in first(300) if len(sentences_of(text)) == 1 and len(text.split()) >= 5)
+    near = {near for text in unwanted for near in near_forms(normal_form(text))}
+    drawn = {sentence for text in first(2000, held_out=unwanted) for sentence in sentences_of(text)}
+    assert len(unwanted) > 100, "the test needs sentences"
+    assert all(near.isdisjoint(near_forms(sentence)) for sentence in drawn)
+
+
+def test_long_texts_have_three_to_five_sentences_and_at_most_sixty_words() -> None:
+    long = [text for text in first(3000) if len(re.findall(r"[.?!](?: |$)", text)) >= 3]
+    assert 100 < len(long) < 260, "about six percent"
+    assert all(len(text.split()) <= 60 and len(re.findall(r"[.?!](?: |$)", text)) <= 5 for text in long)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "forms"),
+    [
+        ("go home", ("go home", "goes home", "going home", "went home", "gone home")),
+        ("wash up", ("wash up", "washes up", "washing up", "washed up", "washed up")),
+        ("worry", ("worry", "worries", "worrying", "worried", "worried")),
+        ("stay", ("stay", "stays", "staying", "stayed", "stayed")),
+        ("bake", ("bake", "bakes", "baking", "baked", "baked")),
+    ],
+)
+def test_verbs_are_conjugated(phrase: str, forms: tuple[str, ...]) -> None:
+    assert verb_forms(phrase) == forms
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("a old door.", "An old door."),
+        ("such a door.", "Such a door."),
+        ("a university.", "A university."),
+        ("in a hour.", "In an hour."),
+        ("a ugly umbrella or a umbrella.", "An ugly umbrella or an umbrella."),
+    ],
+)
 def test_the_article_fits_what_follows(template: str, said: str) -> None:
     assert fill(template, random.Random(0)) == said
 

@@ -1,34 +1,21 @@
 from __future__ import annotations
 
-import shutil
-import subprocess
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cosy.errors import MissingDependencyError
-from cosy.train.data.corpus import phone_index
-from cosy.train.data.teachers import FLITE_VOICES, TEACHERS, Span, Utterance, _spans, synthesise
+from cosy.errors import EngineError, MissingDependencyError
+from cosy.train.data.phones import phone_index
+from cosy.train.data.teachers import FLITE_VOICES, TEACHERS, Span, Utterance, _run, _spans, is_installed, synthesise
 
 TEXT = 'Hello "there", five o\'clock.'
 
 
 @cache
-def installed(teacher: str) -> bool:
-    """Whether the teacher can speak here."""
-    if teacher in FLITE_VOICES:
-        return shutil.which("flite") is not None
-    if shutil.which("festival") is None:
-        return False
-    command = ["festival", "-b", "(voice_cmu_us_slt_arctic_hts)"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-@cache
 def spoken(teacher: str) -> Utterance:
-    if not installed(teacher):
+    if not is_installed(teacher):
         pytest.skip(f"the teacher {teacher!r} (festival with its voice, or flite) is not installed")
     return next(iter(synthesise(teacher, [TEXT])))
 
@@ -61,7 +48,7 @@ def test_every_phone_is_known(teacher: str) -> None:
 
 def test_slt_tells_when_each_word_ends() -> None:
     words = spoken("slt").words
-    assert [w.label.lower() for w in words] == ["hello", "there", "five", "oclock"]
+    assert [w.label for w in words] == ["Hello", ' "there",', " five", " o'clock."]
     ends = [w.end_s for w in words]
     assert ends == sorted(ends)
 
@@ -89,3 +76,8 @@ def test_label_files_are_read_as_spans(tmp_path: Path) -> None:
     path = tmp_path / "a.seg"
     path.write_text("#\n0.25 100 pau\n0.5 100 ah\n")
     assert _spans(path) == (Span("pau", 0.0, 0.25), Span("ah", 0.25, 0.5))
+
+
+def test_an_engine_that_fails_is_an_error_that_tells_what_it_said() -> None:
+    with pytest.raises(EngineError, match="sh ended with status 3: out of breath"):
+        _run(["sh", "-c", "echo out of breath >&2; exit 3"])

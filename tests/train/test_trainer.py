@@ -5,15 +5,17 @@ import logging
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import Tensor, nn
 
 from cosy.train.assemble import averaged
-from cosy.train.trainer import Schedule, Trainer
+from cosy.train.journal import Picture, Sample, Sound
+from cosy.train.trainer import Schedule, Trainer, moved
 
 State = dict[str, Tensor]
 
@@ -51,7 +53,7 @@ class NotFiniteTask(SumTask):
 
 def schedule(steps: int = 20, **changes: Any) -> Schedule:
     """By steps alone, in float32."""
-    settings = {"learning_rate": 1e-2, "minutes": math.inf, "warmup_steps": 5, "bfloat16": False}
+    settings = {"learning_rate": 1e-2, "minutes": math.inf, "warmup_steps": 5, "precision": "float32"}
     return Schedule(**{**settings, "steps": steps, **changes})
 
 
@@ -206,3 +208,202 @@ def test_the_rate_rises_then_falls_to_a_twentieth() -> None:
 def test_the_rate_stays_low_beyond_the_end() -> None:
     plan = schedule(100)
     assert plan.rate(150, 1.5) == plan.rate(100, 1.0)
+
+
+# ---- accumulation, precision, stopping
+
+
+def test_two_accumulated_halves_are_one_whole_batch(tmp_path: Path) -> None:
+    for name, task, changes in (
+        ("halves", SplitTask(4), {"accumulate": 2}),
+        ("whole", SplitTask(8), {}),
+    ):
+        torch.manual_seed(1)
+        task.network.apply(lambda m: m.reset_parameters() if isinstance(m, nn.Linear) else None)
+        list(Trainer(task, schedule(6, **changes), tmp_path / name).run())
+    halves, whole = (saved(tmp_path / name)["network"] for name in ("halves", "whole"))
+    for key, value in whole.items():
+        torch.testing.assert_close(halves[key], value, rtol=1e-4, atol=1e-6)
+
+
+class SplitTask(SumTask):
+    """Batches of `size` rows out of one endless stream."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(dropout=0.0)
+        self.size = size
+
+    def batch(self, rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(rng.standard_normal((self.size, 4), dtype=np.float32))
+
+
+def test_a_resumed_run_with_accumulation_continues_bit_for_bit(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    list(Trainer(SumTask(), schedule(accumulate=3), tmp_path / "whole").run())
+    torch.manual_seed(1)
+    with pytest.raises(PowerCutError):  # in the middle of the eighth update
+        list(Trainer(SumTask(cut_at=22), schedule(accumulate=3, checkpoint_minutes=1e-9), tmp_path / "cut").run())
+    assert saved(tmp_path / "cut")["step"] == 7
+    list(Trainer(SumTask(), schedule(accumulate=3), tmp_path / "cut").run())
+    assert_same(saved(tmp_path / "whole")["network"], saved(tmp_path / "cut")["network"])
+    assert_same(saved(tmp_path / "whole")["average"], saved(tmp_path / "cut")["average"])
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_trains_float32_weights(tmp_path: Path, precision: Any) -> None:
+    task = SumTask(dropout=0.0)
+    rows = list(Trainer(task, schedule(200, precision=precision), tmp_path).run())
+    assert {p.dtype for p in task.network.parameters()} == {torch.float32}
+    assert rows[-1]["loss"] < 0.2 * rows[0]["loss"]
+
+
+def test_a_stopped_run_saves_and_another_goes_on_from_there(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    list(Trainer(SumTask(), schedule(60), tmp_path / "whole").run())
+    torch.manual_seed(1)
+    trainer = Trainer(SumTask(), schedule(60, log_steps=25), tmp_path / "stopped")
+    for _ in trainer.run():
+        trainer.stop()
+    assert saved(tmp_path / "stopped")["step"] == 25
+    list(Trainer(SumTask(), schedule(60), tmp_path / "stopped").run())
+    assert_same(saved(tmp_path / "whole")["network"], saved(tmp_path / "stopped")["network"])
+
+
+def test_a_checkpoint_of_an_earlier_form_is_read(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    list(Trainer(SumTask(), schedule(20), tmp_path / "whole").run())
+    torch.manual_seed(1)
+    with pytest.raises(PowerCutError):
+        list(Trainer(SumTask(cut_at=10), schedule(checkpoint_minutes=1e-9), tmp_path / "cut").run())
+    state = saved(tmp_path / "cut")
+    chance = state.pop("ranks")[0]
+    del state["scaler"]
+    torch.save({**state, "rng": chance["rng"], "torch_rng": chance["torch_rng"]}, tmp_path / "cut" / "last.pt")
+    list(Trainer(SumTask(), schedule(20), tmp_path / "cut").run())
+    assert_same(saved(tmp_path / "whole")["network"], saved(tmp_path / "cut")["network"])
+
+
+class CountingTask(SumTask):
+    """Remembers how many batches it gave."""
+
+    given = 0
+
+    def batch(self, rng: np.random.Generator) -> Tensor:
+        self.given += 1
+        return super().batch(rng)
+
+    def state(self) -> int:
+        return self.given
+
+    def restore(self, state: int) -> None:
+        self.given = state
+
+
+def test_a_task_goes_on_with_what_it_remembers(tmp_path: Path) -> None:
+    list(Trainer(CountingTask(), schedule(5), tmp_path).run())
+    task = CountingTask()
+    Trainer(task, schedule(9), tmp_path)
+    assert task.given == 5
+
+
+def test_a_batch_moves_as_a_whole() -> None:
+    inner = Pair(torch.zeros(1), [torch.zeros(2), "word"])
+    there = moved({"a": (inner, torch.zeros(3)), "n": 4}, torch.device("meta"))
+    assert there["a"][0].left.is_meta
+    assert there["a"][0].right[0].is_meta
+    assert there["a"][1].is_meta
+    assert (there["a"][0].right[1], there["n"]) == ("word", 4)
+
+
+class Pair(NamedTuple):
+    left: Tensor
+    right: list[Any]
+
+
+# ---- opponents
+
+
+class TugTask:
+    """The network wants its number above that of the critics, and they want the opposite."""
+
+    def __init__(self) -> None:
+        self.network = nn.Linear(1, 1, bias=False)
+        self.critics = nn.Linear(1, 1, bias=False)
+        self.turns: list[str] = []
+        with torch.no_grad():
+            self.network.weight.fill_(1.0)
+            self.critics.weight.fill_(2.0)
+
+    def batch(self, rng: np.random.Generator) -> Tensor:
+        return torch.ones(1, 1)
+
+    def loss(self, batch: Tensor, progress: float) -> tuple[Tensor, dict[str, float]]:
+        self.turns.append("network")
+        assert not self.critics.weight.requires_grad
+        return (self.critics(batch) - self.network(batch)).sum(), {}
+
+    def critics_loss(self, batch: Tensor, progress: float) -> tuple[Tensor, dict[str, float]]:
+        self.turns.append("critics")
+        assert not self.network.weight.requires_grad
+        return (self.network(batch) - self.critics(batch)).sum(), {"gap": 0.5}
+
+
+def test_opponents_take_turns_and_each_moves_only_itself(tmp_path: Path) -> None:
+    task = TugTask()
+    rows = list(Trainer(task, schedule(2, log_steps=1, weight_decay=0.0), tmp_path).run())
+    assert task.turns == ["critics", "network"] * 2
+    assert task.network.weight.item() > 1.0
+    assert task.critics.weight.item() > 2.0
+    assert rows[0]["critics_gap"] == 0.5
+    assert {"loss", "norm", "critics_loss", "critics_norm"} <= set(rows[0])
+
+
+def test_both_opponents_resume(tmp_path: Path) -> None:
+    list(Trainer(TugTask(), schedule(6), tmp_path / "whole").run())
+    trainer = Trainer(TugTask(), schedule(6, log_steps=3), tmp_path / "cut")
+    for _ in trainer.run():
+        trainer.stop()
+    task = TugTask()
+    list(Trainer(task, schedule(6), tmp_path / "cut").run())
+    whole = saved(tmp_path / "whole")
+    assert_same(task.network.state_dict(), whole["network"])
+    assert_same(task.critics.state_dict(), whole["critics_"]["network"])
+
+
+# ---- what is left to look at
+
+
+class SingingTask(SumTask):
+    """Shows how it does; in evaluation mode, as everybody knows."""
+
+    def samples(self, rng: np.random.Generator) -> dict[str, Sample]:
+        assert not self.network.training
+        torch.rand(3)  # whatever it draws must not change the training
+        tone = np.sin(np.arange(2400) * 0.1).astype(np.float32)
+        return {"tone": Sound(tone, 24_000), "mel": Picture(rng.random((80, 10)))}
+
+
+def test_samples_are_written_and_change_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need the extra `train`")
+    torch.manual_seed(1)
+    list(Trainer(SingingTask(), schedule(4, samples_minutes=1e-9), tmp_path / "shown").run())
+    torch.manual_seed(1)
+    list(Trainer(SingingTask(), schedule(4), tmp_path / "not").run())
+    assert_same(saved(tmp_path / "shown")["network"], saved(tmp_path / "not")["network"])
+    wave, rate_hz = soundfile.read(tmp_path / "shown" / "samples" / "00000002" / "tone.wav")
+    assert (len(wave), rate_hz) == (2400, 24_000)
+    assert (tmp_path / "shown" / "samples" / "00000004" / "mel.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "not" / "samples").exists()
+
+
+def test_tensorboard_gets_figures_sounds_and_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="event files need the extra `train`")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plan = schedule(2, log_steps=1, samples_minutes=1e-9)
+    rows = list(Trainer(SingingTask(), plan, tmp_path, tensorboard=True).run())
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [e.value for e in events.Scalars("loss")] == pytest.approx([row["loss"] for row in rows])
+    assert events.Tags()["images"] == ["mel"]
+    assert events.Tags()["audio"] == ["tone"]

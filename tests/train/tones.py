@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cosy.audio.constants import SPEAKER_DIM, SPEECH_TOKENS
-from cosy.train.data.corpus import PAUSE, Corpus, build, phone_index
+from cosy.train.data.corpus import Corpus, build
+from cosy.train.data.phones import PAUSE, phone_index
 from cosy.train.data.teachers import Span, Utterance
 
 RATE_HZ = 16_000
@@ -57,6 +58,6 @@ def write_corpus(folder: Path, count: int = 6, f0_hz: float = 150.0) -> Corpus:
     bare = Corpus(folder)
     phones = np.concatenate([bare.slice("phone", i)[::2] for i in range(len(bare))])
     np.save(folder / "codes.npy", (phones.astype(np.int16) * 97) % SPEECH_TOKENS)
-    vectors = np.random.default_rng(int(f0_hz)).standard_normal((3, SPEAKER_DIM), dtype=np.float32)
+    vectors = np.random.default_rng(int(f0_hz)).standard_normal((count, SPEAKER_DIM), dtype=np.float32)
     np.save(folder / "speakers.npy", vectors)
     return Corpus(folder)

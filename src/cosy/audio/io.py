@@ -61,6 +61,21 @@ def load_audio(source: Source, *, min_rate_hz: int = 0, max_s: float | None = No
     return channels.mean(axis=0, dtype=np.float32), rate_hz
 
 
+def stated_seconds(path: str | PathLike[str]) -> float:
+    """Length of an audio file as its header states it, without decoding; 0 where it states none or cannot be read."""
+    try:
+        info = soundfile.info(path)
+        if info.frames != UNKNOWN_FRAMES:
+            return float(info.duration)
+    except (soundfile.SoundFileError, OSError):
+        pass
+    try:
+        with av.open(Path(path), options={"format_whitelist": CONTAINERS}) as container:
+            return (container.duration or 0) / av.time_base
+    except (av.error.FFmpegError, OSError):
+        return 0.0
+
+
 def save_audio(path: str | PathLike[str], wave: Samples, rate_hz: int, format: str | None = None) -> None:
     """Write mono samples (n,) in [-1, 1]; the format follows the file's extension unless it is named.
 

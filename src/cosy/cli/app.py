@@ -27,6 +27,7 @@ import typer
 from typer.core import TyperGroup
 
 from cosy.cli.bench import bench_app
+from cosy.cli.data import data_app
 from cosy.cli.doctor import doctor
 from cosy.cli.evaluate import eval_app
 from cosy.cli.evaluate_mandarin import mandarin
@@ -36,6 +37,7 @@ from cosy.cli.say import say
 from cosy.cli.serve import serve
 from cosy.cli.text import text_command
 from cosy.cli.tools import Tools
+from cosy.cli.train import train_app
 from cosy.cli.voice import voice_app
 from cosy.errors import CheckpointError, CosyError, InputError, MissingDependencyError
 
@@ -81,7 +83,9 @@ app = typer.Typer(
 app.command()(say)
 app.add_typer(voice_app, name="voice")
 app.add_typer(model_app, name="model")
+app.add_typer(data_app, name="data")
 app.command("text")(text_command)
+app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 eval_app.command()(mandarin)
 app.add_typer(bench_app, name="bench")

@@ -1,4 +1,4 @@
-"""`cosy model`: fetch, check and convert model directories."""
+"""`cosy model`: fetch, check, convert, describe and combine model directories."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cosy.errors import ParameterError
+
 if TYPE_CHECKING:
     from cosy.checkpoint.check import Report
 
-model_app = typer.Typer(no_args_is_help=True, help="Fetch, check and convert model directories.")
+model_app = typer.Typer(no_args_is_help=True, help="Fetch, check, convert, describe and combine model directories.")
 
 
 class Source(str, Enum):
@@ -82,6 +84,67 @@ def convert(
 
     convert_model(source, target, weights=to.value, dtype=dtype.value)
     typer.echo(str(target))
+
+
+@model_app.command()
+def merge(
+    source: Annotated[Path, typer.Argument(help="A model directory.")],
+    adapters: Annotated[list[Path], typer.Argument(help="Adapter files, as `cosy train --lora` writes them.")],
+    out: Annotated[Path, typer.Option(help="The new directory; it must not exist.", show_default=False)],
+) -> None:
+    """Add adapters to the weights of a model directory."""
+    from cosy.checkpoint.adapter import merge as merge_adapters
+
+    typer.echo(str(merge_adapters(source, adapters, out)))
+
+
+@model_app.command()
+def average(
+    sources: Annotated[list[Path], typer.Argument(help="Folders of runs of one kind, or model directories.")],
+    out: Annotated[Path, typer.Option(help="The new directory; it must not exist.", show_default=False)],
+) -> None:
+    """Write a model directory whose weights are the mean of several."""
+    from cosy.train.average import average as average_all
+
+    typer.echo(str(average_all(sources, out)))
+
+
+@model_app.command("export-onnx")
+def export_onnx(
+    run: Annotated[Path, typer.Argument(help="Folder of a tokenizer's or a speaker encoder's run.")],
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
+) -> None:
+    """Write a trained front end as ONNX, with the official names of inputs and outputs; needs cosy[train]."""
+    from cosy.train.runs import Run
+
+    typer.echo(str(Run.read(run).export_onnx(out)))
+
+
+@model_app.command()
+def card(
+    directory: Annotated[Path, typer.Argument(help="A model directory.")],
+    figures: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON of a measuring command, such as cosy eval, to include."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; by default the card is printed.")] = None,
+) -> None:
+    """Describe a model directory: networks, sizes, voices, how it came about, and what was measured."""
+    from cosy.checkpoint.card import card as describe
+
+    text = describe(directory, None if figures is None else _json(figures))
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+        typer.echo(str(out))
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ParameterError(f"{path} is not JSON: {error}") from error
 
 
 def _chatter(message: str) -> None:

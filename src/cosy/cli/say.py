@@ -97,6 +97,7 @@ def say(
     recipe: Annotated[
         str, typer.Option(help="Arithmetic on a CPU, such as int8 or lm=int8,flow=bfloat16; float32 is exact.")
     ] = "auto",
+    lora: Annotated[Path | None, _file("Adapter whose weights are added to the model's.")] = None,
     final_chunk: Annotated[
         FinalChunk, typer.Option(help="How the last chunk is computed: as all others, or as the official code does.")
     ] = FinalChunk.streaming,
@@ -138,6 +139,7 @@ def say(
         voices=voices,
         final_chunk=final_chunk.value,
         lexicon=lexicon,
+        lora=lora,
     )
     chunks = cosy.stream(
         words,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cosy.eval.intelligibility import Row
+from cosy.eval.known_words import missed_words
 from cosy.eval.recognise import SEARCHES
 from cosy.eval.wer import ErrorRate
 
@@ -22,17 +23,27 @@ _HEADINGS = (
 )
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """One table line per row: word error rates in percent with their standard error; "-" where nothing was measured."""
+def markdown(rows: Sequence[Row], known: frozenset[str] | None = None) -> str:
+    """One table line per row: word error rates in percent with their standard error; "-" where nothing was measured.
+
+    With the `known` words of a training, how many of them and of all others were missed, below the table.
+    """
     lines = [_line(_HEADINGS), _line(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
     lines += [_line(_cells(row)) for row in rows]
     notes = [f"- {row.name}: {row.note}" for row in rows if row.note]
+    if known is not None:
+        heard = [(row.name, search, pairs) for row in rows for search, pairs in row.heard.items()]
+        notes += [f"- words missed, {name}, {search}: {missed_words(pairs, known)}" for name, search, pairs in heard]
     return "\n".join([*lines, "", *notes] if notes else lines) + "\n"
 
 
-def as_data(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """JSON-ready: rates as fractions, every hearing beside what was to be said."""
-    return [_data(row) for row in rows]
+def as_data(rows: Sequence[Row], known: frozenset[str] | None = None) -> list[dict[str, Any]]:
+    """JSON-ready: rates as fractions, every hearing beside what was to be said; with `known` the words missed."""
+    data = [_data(row) for row in rows]
+    if known is not None:
+        for row, each in zip(rows, data, strict=True):
+            each["missed_words"] = {search: missed_words(pairs, known).as_data() for search, pairs in row.heard.items()}
+    return data
 
 
 def _data(row: Row) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,56 +13,98 @@ from cosy.audio.constants import FRONT_END_RATE_HZ
 from cosy.audio.features import log_mel_16k, mel_spectrogram
 from cosy.audio.resample import resample
 from cosy.eval.intelligibility import Sound
+from cosy.eval.meta import Prompt
 from cosy.token2wav import seeded_noise, vocode
 from cosy.types import Samples
+from cosy.voices.prepare import prepare_voice
+from cosy.voices.voice import Voice
 
 NOISE_SEED = 0
 
 
 class ModelSpeaker:
-    """`intelligibility.Speaker` over a loaded model and one of its voices (None: the first preset).
+    """`intelligibility.Speaker` and `streaming.SpeaksBothWays` over a model and one of its voices.
 
-    `streaming` speaks piece by piece, as a server does; the audio is to be the same.
+    `voice` None is the first preset.  `streaming` says which way `text_to_wave` goes.
     """
 
-    def __init__(self, cosy: Cosy, voice: str | None = None, streaming: bool = False) -> None:
-        self.cosy = cosy
+    def __init__(self, cosy: Cosy, voice: str | None = None, streaming: bool = True) -> None:
+        self.cosy, self.streaming = cosy, streaming
         self.voice = cosy.voices.load(voice)
-        self.streaming = streaming
 
     def text_to_wave(self, sentence: str, seed: int) -> Sound:
         """The whole chain with the official sampler."""
-        chunks = self.cosy.stream(sentence, self.voice, seed=seed, whole_segments=not self.streaming)
-        speech = collected(chunks)
+        return self.streamed(sentence, seed) if self.streaming else self.whole(sentence, seed)
+
+    def whole(self, text: str, seed: int) -> Sound:
+        """All at once."""
+        speech = self.cosy.say(text, self.voice, seed=seed)
         return speech.samples, speech.rate_hz
 
-    @torch.inference_mode()
+    def streamed(self, text: str, seed: int) -> Sound:
+        """The joined chunks of a stream."""
+        speech = collected(self.cosy.stream(text, self.voice, seed=seed))
+        return speech.samples, speech.rate_hz
+
     def copy_synthesis(self, wave: Samples, rate_hz: int) -> Sound:
         """Wave -> mel -> wave."""
-        return self._vocode(mel_spectrogram(self._resampled(wave, rate_hz, self.cosy.rate_hz)[None]))
+        return copy_synthesis(self.cosy, wave, rate_hz)
 
     @torch.inference_mode()
     def resynthesise(self, wave: Samples, rate_hz: int) -> Sound:
         """Wave -> codes -> mel -> wave, with the voice's speaker vector and without a prompt."""
         model = self.cosy.model
-        codes = model.speech_tokenizer(log_mel_16k(self._resampled(wave, rate_hz, FRONT_END_RATE_HZ)))
+        codes = model.speech_tokenizer(log_mel_16k(_resampled(self.cosy, wave, rate_hz, FRONT_END_RATE_HZ)))
         embedding = torch.as_tensor(self.voice.embedding, device=model.device).reshape(1, -1)
         no_tokens = torch.zeros(1, 0, dtype=torch.int64, device=model.device)
         no_mel = torch.zeros(1, 0, model.config.flow.output_size, device=model.device)
         codes = codes[None].to(model.device)
-        return self._vocode(model.flow.inference(codes, no_tokens, no_mel, embedding, streaming=True, finalize=True))
+        mel = model.flow.inference(codes, no_tokens, no_mel, embedding, streaming=True, finalize=True)
+        return _vocoded(self.cosy, mel)
 
-    def _vocode(self, mel: Tensor) -> Sound:
-        vocoder = self.cosy.model.hift
-        wave = vocode(vocoder, mel, seeded_noise(NOISE_SEED, vocoder.m_source.harmonics))
-        return wave.float().cpu().numpy(), self.cosy.rate_hz
 
-    def _resampled(self, wave: Samples, from_hz: int, to_hz: int) -> Tensor:
-        return resample(torch.from_numpy(wave), from_hz, to_hz).to(self.cosy.model.device)
+class ModelCloner:
+    """`cloning.Clones` over a loaded model; every prompt is prepared once."""
+
+    def __init__(self, cosy: Cosy) -> None:
+        self.cosy = cosy
+        self._voices: dict[Path, Voice] = {}
+
+    def clone(self, prompt: Prompt, text: str, mode: str, language: str, seed: int) -> Sound:
+        """The text in the prompt's voice, with the official sampler.  Raises InputError for an unusable prompt."""
+        voice = self._voices.get(prompt.wav)
+        if voice is None:
+            voice = self._voices[prompt.wav] = self._prepared(prompt)
+        speech = self.cosy.say(text, voice, mode=mode, language=language, seed=seed)
+        return speech.samples, speech.rate_hz
+
+    def copy_synthesis(self, wave: Samples, rate_hz: int) -> Sound:
+        """Wave -> mel -> wave."""
+        return copy_synthesis(self.cosy, wave, rate_hz)
+
+    def _prepared(self, prompt: Prompt) -> Voice:
+        normalise = self.cosy.synthesizer.frontend.prompt_text
+        return prepare_voice(prompt.wav, prompt.text, self.cosy.model, name="prompt", normalise=normalise)
+
+
+@torch.inference_mode()
+def copy_synthesis(cosy: Cosy, wave: Samples, rate_hz: int) -> Sound:
+    """Wave -> mel -> wave: what the vocoder alone loses."""
+    return _vocoded(cosy, mel_spectrogram(_resampled(cosy, wave, rate_hz, cosy.rate_hz)[None]))
+
+
+def _vocoded(cosy: Cosy, mel: Tensor) -> Sound:
+    vocoder = cosy.model.hift
+    wave = vocode(vocoder, mel, seeded_noise(NOISE_SEED, vocoder.m_source.harmonics))
+    return wave.float().cpu().numpy(), cosy.rate_hz
+
+
+def _resampled(cosy: Cosy, wave: Samples, from_hz: int, to_hz: int) -> Tensor:
+    return resample(torch.from_numpy(wave), from_hz, to_hz).to(cosy.model.device)
 
 
 def open_speaker(
-    model: str | os.PathLike[str] | None = None, voice: str | None = None, streaming: bool = False
+    model: str | os.PathLike[str] | None = None, voice: str | None = None, streaming: bool = True
 ) -> ModelSpeaker:
     """Load a model directory (None: the bundled one) as the system under test."""
     return ModelSpeaker(Cosy.load(model), voice, streaming)

@@ -23,6 +23,30 @@ def edit_distance(got: Sequence[str], expected: Sequence[str]) -> int:
     return row[-1]
 
 
+def missed(got: Sequence[str], expected: Sequence[str]) -> list[bool]:
+    """Of each expected word, whether it was substituted or deleted in a shortest way from one to the other.
+
+    Words too many belong to no expected word and are not told.
+    """
+    table = [list(range(len(got) + 1))]
+    for i, want in enumerate(expected, 1):
+        above, row = table[-1], [i]
+        for j, word in enumerate(got, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (word != want)))
+        table.append(row)
+    flags = [True] * len(expected)
+    i, j = len(expected), len(got)
+    while i and j:
+        if table[i][j] == table[i - 1][j - 1] + (got[j - 1] != expected[i - 1]):
+            i, j = i - 1, j - 1
+            flags[i] = got[j] != expected[i]
+        elif table[i][j] == table[i - 1][j] + 1:
+            i -= 1
+        else:
+            j -= 1
+    return flags
+
+
 @dataclass(frozen=True)
 class ErrorRate:
     """Errors over the words that should have been heard: 0 is perfect, insertions can lift it above 1."""

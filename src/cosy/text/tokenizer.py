@@ -238,9 +238,13 @@ def train_bpe(texts: Iterable[str], vocab_size: int, directory: Path) -> TextTok
         vocab_size=vocab_size, initial_alphabet=_byte_alphabet(), special_tokens=[], show_progress=False
     )
     tokenizer.train_from_iterator(map(drop_lone_surrogates, texts), trainer)
+    return _write(tokenizer.model, directory)
+
+
+def _write(model: models.BPE, directory: Path) -> TextTokenizer:
     directory.mkdir(parents=True, exist_ok=True)
-    tokenizer.model.save(str(directory))
-    base = tokenizer.get_vocab_size(with_added_tokens=False)
+    model.save(str(directory))
+    base = len(_read_vocab(directory / VOCAB_FILE))
     config = {
         "tokenizer_class": "Qwen2Tokenizer",
         "add_prefix_space": False,
@@ -250,6 +254,22 @@ def train_bpe(texts: Iterable[str], vocab_size: int, directory: Path) -> TextTok
     }
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return TextTokenizer(directory)
+
+
+def add_characters(source: Path, characters: Iterable[str], directory: Path) -> TextTokenizer:
+    """Write the vocabulary `source` to `directory` with every character of `characters` as one entry of its own.
+
+    Ids of `source` stay; the special tokens move behind the new entries.
+    """
+    vocab, merges = _read_vocab(source / VOCAB_FILE), _read_merges(source / MERGES_FILE)
+    letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    for character in characters:
+        whole = letters.pre_tokenize_str(character)[0][0]
+        for end in range(2, len(whole) + 1):  # left to right, so that characters with like beginnings share a merge
+            if whole[:end] not in vocab:
+                merges.append((whole[: end - 1], whole[end - 1]))
+                vocab[whole[:end]] = len(vocab)
+    return _write(models.BPE(vocab, merges), directory)
 
 
 def _byte_alphabet() -> list[str]:

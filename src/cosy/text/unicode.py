@@ -9,6 +9,7 @@ HAN = re.compile("[\u4e00-\u9fff]")  # the range by which CosyVoice tells Chines
 KANA = re.compile("[\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\uff66-\uff9f]")
 HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]")
 STREAM_SAFE_MARKS = 30
+LETTERS_PER_SYLLABLE = 3  # what a hanzi, kana or hangul counts
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -23,6 +24,12 @@ def drop_lone_surrogates(text: str) -> str:
     if not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+
+
+def letters(text: str) -> int:
+    """Letters and digits, the length of what is spoken; a sign that stands for a syllable counts as several."""
+    syllables = sum(len(script.findall(text)) for script in (HAN, KANA, HANGUL))
+    return sum(char.isalnum() for char in text) + (LETTERS_PER_SYLLABLE - 1) * syllables
 
 
 def is_symbol(char: str) -> bool:

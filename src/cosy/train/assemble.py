@@ -25,6 +25,25 @@ def averaged(run: Path, prefix: str = "") -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
+@torch.no_grad()
+def start_from(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Copy `state` into the network where names agree, as many leading rows as both have; return what stays as it was.
+
+    More rows are a larger vocabulary.  Tensors that differ in any other dimension stay as they were.
+    """
+    left = []
+    for name, value in network.state_dict().items():
+        old = state.get(name)
+        if old is None or old.shape[1:] != value.shape[1:] or old.ndim != value.ndim:
+            left.append(name)
+        elif old.ndim == 0:
+            value.copy_(old)
+        else:
+            rows = min(len(old), len(value))
+            value[:rows].copy_(old[:rows])
+    return left
+
+
 def sharpen(llm: SpeechLM, temperature: float) -> None:
     """Divide the head's logits by `temperature`, in place.
 

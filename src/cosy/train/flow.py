@@ -4,76 +4,144 @@ L1 between the encoder's projection and the mel, which gives the encoder a direc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from cosy.audio.constants import FRAMES_PER_TOKEN
 from cosy.config import FlowConfig
 from cosy.models.flow import Flow
-from cosy.models.flow_loss import FlowDraws, flow_loss
+from cosy.models.flow_loss import FlowDraws, FlowLossDetails, flow_loss
+from cosy.models.vocoder import Vocoder
+from cosy.train.buckets import Buckets
 from cosy.train.data.corpus import Corpus
+from cosy.train.journal import Picture, Sample
+from cosy.train.vocoder import spoken
 
 PRIOR_WEIGHT = 0.5  # of the auxiliary L1
 
 
 class FlowTask:
-    """Whole utterances, or pairs joined so that a prompt of the same speaker comes first; see `trainer.Task`."""
+    """Utterances of one speaker, joined so that a prompt comes first; see `trainer.Task`.
+
+    The speaker vector is that of any neutral utterance of the speaker, as the one of a prompt will be.  `network` is
+    one to be trained further.  `epochs` draws every utterance once an epoch, alone and whole, in padded batches of like
+    length of `batch * max_tokens` tokens, as the official recipe does.  `vocoder` lets the samples be heard.
+    """
 
     def __init__(
         self,
         config: FlowConfig,
-        corpora: Sequence[Corpus],
-        weights: Sequence[float],
+        corpus: Corpus,
         batch: int = 12,
         max_tokens: int = 100,
+        *,
+        prior_weight: float = PRIOR_WEIGHT,
+        network: Flow | None = None,
+        epochs: bool = False,
+        vocoder: Vocoder | None = None,
     ) -> None:
-        self.corpora, self.size, self.max_tokens = corpora, batch, max_tokens
-        self.weights = np.array(weights) / np.sum(weights)
-        self.network = Flow(config)
-        means = [c.slice("mel", i).astype(np.float32).mean(0) for c in corpora for i in range(min(50, len(c)))]
-        with torch.no_grad():  # the mel is not normalised: start at its mean
-            self.network.encoder_proj.bias.copy_(torch.from_numpy(np.mean(means, axis=0)))
+        self.corpus, self.size, self.max_tokens, self.prior_weight = corpus, batch, max_tokens, prior_weight
+        self.vocoder = vocoder
+        self.speakers = list(corpus.by_speaker.values())
+        entries = corpus.entries
+        self.neutral = [np.array([i for i in s if not entries[i].style] or list(s)) for s in self.speakers]
+        self.owner = {int(i): number for number, indices in enumerate(self.speakers) for i in indices}
+        shares = np.sqrt([sum(entries[i].tokens for i in indices) for indices in self.speakers])
+        self.shares = shares / shares.sum()
+        self.flow = network or self._initialised(Flow(config))
+        self.network: nn.Module = self.flow
+        self.buckets = Buckets(self._plan, batch * max_tokens) if epochs else None
 
-    def _example(self, rng: np.random.Generator, corpus: Corpus, tokens: int) -> dict[str, np.ndarray]:
+    def _initialised(self, network: Flow) -> Flow:
+        some = range(0, len(self.corpus), max(1, len(self.corpus) // 200))
+        means = [self.corpus.slice("mel", i).astype(np.float32).mean(0) for i in some]
+        with torch.no_grad():  # the mel is not normalised: start at its mean
+            network.encoder_proj.bias.copy_(torch.from_numpy(np.mean(means, axis=0)))
+        return network
+
+    def _plan(self, rng: np.random.Generator) -> tuple[range, list[int]]:
+        return range(len(self.corpus)), [entry.tokens for entry in self.corpus.entries]
+
+    def _heard(self, index: int) -> dict[str, np.ndarray]:
+        """What is cut along with the tokens of an utterance; all but the tokens by mel frames."""
+        return {"token": self.corpus.tokens_of(index), "feat": self.corpus.slice("mel", index)}
+
+    def _vector(self, rng: np.random.Generator, speaker: int) -> np.ndarray:
+        return self.corpus.vector_of(int(rng.choice(self.neutral[speaker])))
+
+    def _example(self, rng: np.random.Generator, speaker: int, tokens: int) -> dict[str, np.ndarray]:
         """Utterances of one speaker joined until `tokens` are reached, cut there."""
-        parts: dict[str, list[np.ndarray]] = {"codes": [], "mel": []}
+        parts: list[dict[str, np.ndarray]] = []
         count = 0
-        vectors = corpus.vectors
         while count < tokens:
-            index = int(rng.integers(len(corpus)))
-            parts["codes"].append(corpus.tokens_of(index))
-            parts["mel"].append(corpus.slice("mel", index))
-            count += corpus.entries[index].tokens
+            parts.append(self._heard(int(rng.choice(self.speakers[speaker]))))
+            count += len(parts[-1]["token"])
         start = int(rng.integers(count - tokens + 1))
-        return {
-            "token": np.concatenate(parts["codes"])[start : start + tokens],
-            "feat": np.concatenate(parts["mel"])[FRAMES_PER_TOKEN * start : FRAMES_PER_TOKEN * (start + tokens)],
-            "embedding": vectors[int(rng.integers(len(vectors)))],
-        }
+
+        def cut(name: str) -> np.ndarray:
+            rate = 1 if name == "token" else FRAMES_PER_TOKEN
+            return np.concatenate([part[name] for part in parts])[rate * start : rate * (start + tokens)]
+
+        return {**{name: cut(name) for name in parts[0]}, "embedding": self._vector(rng, speaker)}
+
+    def _whole(self, rng: np.random.Generator, index: int) -> dict[str, np.ndarray]:
+        return {**self._heard(index), "embedding": self._vector(rng, self.owner[index])}
+
+    def _rows(self, rng: np.random.Generator) -> list[dict[str, np.ndarray]]:
+        if self.buckets is not None:
+            return [self._whole(rng, index) for index in self.buckets.draw(rng)]
+        tokens = int(rng.integers(self.max_tokens // 2, self.max_tokens + 1))
+        speakers = rng.choice(len(self.speakers), size=self.size * self.max_tokens // tokens, p=self.shares)
+        return [self._example(rng, int(speaker), tokens) for speaker in speakers]
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        tokens = int(rng.integers(self.max_tokens // 2, self.max_tokens + 1))
-        rows = []
-        for _ in range(self.size * self.max_tokens // tokens):
-            corpus = self.corpora[int(rng.choice(len(self.corpora), p=self.weights))]
-            rows.append(self._example(rng, corpus, tokens))
-        batch = {name: torch.from_numpy(np.stack([r[name] for r in rows])) for name in rows[0]}
+        """token (B, T), their number length (B,), feat (B, 2T, 80), embedding (B, 192), and a seed for the loss."""
+        rows = self._rows(rng)
+
+        def padded(name: str) -> Tensor:
+            return pad_sequence([torch.from_numpy(np.array(row[name])) for row in rows], batch_first=True).float()
+
         return {
-            "token": batch["token"].long(),
-            "feat": batch["feat"].float(),
-            "embedding": batch["embedding"].float(),
+            **{name: padded(name) for name in rows[0]},
+            "token": padded("token").long(),
+            "length": torch.tensor([len(row["token"]) for row in rows]),
             "seed": torch.tensor(int(rng.integers(2**31))),
         }
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        loss, figures, _ = self._losses(batch, progress)
+        return loss, figures
+
+    def _losses(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float], FlowLossDetails]:
         generator = torch.Generator().manual_seed(int(batch["seed"]))
-        rows, tokens = batch["token"].shape
-        lengths = torch.full((rows,), tokens)
-        draws = FlowDraws.sample(generator, lengths, batch["feat"].shape[1], self.network.config)
-        loss, details = flow_loss(self.network, batch["token"], lengths, batch["feat"], batch["embedding"], draws)
-        prior = (details.mu.float() - batch["feat"]).abs().mean()
-        total = loss + PRIOR_WEIGHT * (1 - progress) * prior
-        return total, {"flow": loss.item(), "prior": prior.item()}
+        feat, lengths = batch["feat"], batch["length"]
+        draws = FlowDraws.sample(generator, lengths, feat.shape[1], self.flow.config)
+        loss, details = flow_loss(self.flow, batch["token"], lengths, feat, batch["embedding"], draws)
+        prior = ((details.mu.float() - feat).abs() * details.mask).sum() / (details.mask.sum() * feat.shape[-1])
+        total = loss + self.prior_weight * (1 - progress) * prior
+        return total, {"flow": loss.item(), "prior": prior.item()}, details
+
+    def samples(self, rng: np.random.Generator) -> dict[str, Sample]:
+        """An utterance of the corpus beside what the flow makes of its tokens, and, with a vocoder, its sound."""
+        row = self._whole(rng, int(rng.integers(len(self.corpus))))
+        device = self.flow.encoder_proj.bias.device
+        token = torch.from_numpy(row["token"].astype(np.int64))[None].to(device)
+        nothing = token[:, :0], torch.zeros(1, 0, self.flow.config.output_size, device=device)
+        vector = torch.from_numpy(np.array(row["embedding"]))[None].float().to(device)
+        mel = self.flow.inference(token, *nothing, vector, streaming=False, finalize=True)
+        found: dict[str, Sample] = {
+            "made": Picture(mel[0].float().cpu().numpy()),
+            "recorded": Picture(row["feat"].astype(np.float32).T),
+        }
+        if self.vocoder is not None:
+            found["speech"] = spoken(self.vocoder.to(device), mel.float(), rng)
+        return found
+
+    def state(self) -> dict[str, int]:
+        return {} if self.buckets is None else self.buckets.state()
+
+    def restore(self, state: dict[str, int]) -> None:
+        if self.buckets is not None and state:
+            self.buckets.restore(state)

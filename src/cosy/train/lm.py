@@ -1,4 +1,4 @@
-"""Train the language model: the official sequences in both layouts, plus guided attention.
+"""Train the language model: the official sequences in both layouts, plus guided attention where word times are known.
 
 Guided attention is what makes a small model read: in one lower layer, the heads that lead are pulled
 towards the text tokens of the word being spoken, which the teacher's word times tell.  Without it the
@@ -22,15 +22,13 @@ from cosy.config import SpeechLMConfig
 from cosy.models.lm_loss import IGNORE, SPEECH, Sequences, build_sequences, embed, layouts
 from cosy.models.speech_lm import SpeechLM
 from cosy.text.tokenizer import TextTokenizer
+from cosy.train.buckets import Buckets
 from cosy.train.data.corpus import Corpus, Entry
+from cosy.train.data.instructions import INSTRUCTIONS
+from cosy.train.journal import Picture, Sample
 
 _WORD = re.compile(r"\s*\S+")
 NO_WORD = -2  # of text that is not spoken
-INSTRUCTIONS = (
-    "Speak slowly.", "Speak quickly.", "Speak in a low voice.", "Speak in a high voice.", "Whisper.", "Speak loudly.",
-    "Speak with a happy voice.", "Speak with a sad voice.", "Use a cheerful tone.", "Speak softly.", "Speak clearly.",
-    "Please read this in an angry voice.", "Say it calmly.", "Read this like a story.", "Speak faster, please.",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,10 @@ class Utterance:
             ),
         )
 
+    def __len__(self) -> int:
+        """Positions it takes alone."""
+        return len(self.text) + len(self.speech) + 2
+
 
 def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utterance:
     """Tokenise word by word (a word takes the space before it) and place every speech token in its word."""
@@ -69,102 +71,220 @@ def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utteranc
     return Utterance(np.concatenate(pieces), text_word, codes.astype(np.int64), speech_word)
 
 
+def _aligned(corpus: Corpus, tokenizer: TextTokenizer) -> list[Utterance]:
+    return [align(entry, corpus.tokens_of(i), tokenizer) for i, entry in enumerate(corpus.entries)]
+
+
 class Batch(NamedTuple):
-    """Laid-out sequences, and the utterance of every row."""
+    """Laid-out sequences, and which text each position is to attend to (None: nothing is known)."""
 
     sequences: Sequences
-    rows: list[Utterance]
+    spoken: Tensor | None  # (B, T, T) bool
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a training sequence is made of, as shares of all sequences.
+
+    A prompt is a neutral utterance before the one that is learnt.  Of the same speaker it teaches to go on in its
+    manner, of any other that the text decides, not the prompt.
+    """
+
+    same_speaker: float = 0.15
+    any_prompt: float = 0.25
+    bistream: float = 0.3
+    corrupt: float = 0.15  # of the speech inputs, replaced by random tokens
+    sound: float = 0.04  # of neutral utterances: laughter or breath before or after it
+    neutral_instruction: float = 0.08  # of neutral utterances: one that changes nothing
+
+
+PLAIN = Mix(same_speaker=0.0, any_prompt=0.0, bistream=0.5, corrupt=0.0, neutral_instruction=0.0)  # the official recipe
 
 
 class LMTask:
-    """Utterances, some joined in twos and threes so that a prompt can come first; see `trainer.Task`."""
+    """Utterances alone, after a prompt, or under an instruction, in both layouts; see `trainer.Task`.
+
+    `network` is one to be trained further.  `epochs` draws every target once an epoch, in batches of like length,
+    instead of with replacement.  Without word times in the corpus, or with `guide_layer` None, attention is not guided.
+    """
 
     def __init__(
         self,
         config: SpeechLMConfig,
         tokenizer: TextTokenizer,
-        corpora: Sequence[Corpus],
+        targets: Corpus,
+        prompts: Corpus | None = None,
+        sounds: Corpus | None = None,
         *,
+        mix: Mix = Mix(),
         positions: int = 1600,  # per batch
-        join_rate: float = 0.3,
-        bistream_rate: float = 0.3,
-        corrupt_rate: float = 0.15,  # speech inputs replaced by random tokens
-        instruct_rate: float = 0.1,  # utterances with an instruction, which changes nothing
-        guide_layer: int = 2,
+        guide_layer: int | None = 2,
         guide_heads: int = 2,
+        network: SpeechLM | None = None,
+        epochs: bool = False,
     ) -> None:
-        self.network = SpeechLM(config)
-        torch.nn.init.normal_(self.network.speech_embedding.weight, std=0.3)
-        torch.nn.init.normal_(self.network.backbone.embed_tokens.weight, std=0.3)
-        self.positions, self.join_rate, self.bistream_rate = positions, join_rate, bistream_rate
-        self.corrupt_rate, self.guide_layer, self.guide_heads = corrupt_rate, guide_layer, guide_heads
-        self.instruct_rate, self.end_of_prompt = instruct_rate, tokenizer.end_of_prompt_id
-        self.instructions = [np.array(tokenizer.encode(text)) for text in INSTRUCTIONS]
-        self.utterances = [
-            align(entry, corpus.tokens_of(i), tokenizer) for corpus in corpora for i, entry in enumerate(corpus.entries)
-        ]
+        self.network = network or _initialised(SpeechLM(config))
+        self.positions, self.mix = positions, mix
+        last_layer = self.network.config.backbone.num_hidden_layers - 1
+        timed = any(entry.words for entry in targets.entries)
+        self.guide_layer = None if guide_layer is None or not timed else min(guide_layer, last_layer)
+        self.guide_heads = guide_heads
+        self.end_of_prompt = tokenizer.end_of_prompt_id
+        self.instructions = {
+            style: [np.array(tokenizer.encode(text)) for text in texts] for style, texts in INSTRUCTIONS.items()
+        }
+        self.told = {
+            i: [np.array(tokenizer.encode(e.instruction))] for i, e in enumerate(targets.entries) if e.instruction
+        }
+        self.targets = _aligned(targets, tokenizer)
+        prompts = prompts or targets
+        self.prompts = self.targets if prompts is targets else _aligned(prompts, tokenizer)
+        self.sounds = _aligned(sounds, tokenizer) if sounds else []
+        self.styles = [entry.style for entry in targets.entries]
+        self.speakers = [entry.speaker for entry in targets.entries]
+        entries = prompts.entries
+        if prompts is not targets:
+            styled = [index for index, entry in enumerate(entries) if entry.style]  # whoever speaks it
+            self.targets += [self.prompts[index] for index in styled]
+            self.styles += [entries[index].style for index in styled]
+            self.speakers += [entries[index].speaker for index in styled]
+        self.neutral = [i for i, entry in enumerate(entries) if not entry.style]
+        groups = {s: [i for i in g if not entries[i].style] for s, g in prompts.by_speaker.items()}
+        self.of_speaker = {speaker: group for speaker, group in groups.items() if len(group) > 1}
+        self.groups = list(self.of_speaker.values())
+        self.buckets = Buckets(self._plan, positions) if epochs else None
 
     def _draw(self, rng: np.random.Generator) -> Utterance:
-        count = 1 if rng.random() >= self.join_rate else int(rng.integers(2, 4))
-        joined = Utterance.join([self.utterances[int(i)] for i in rng.integers(len(self.utterances), size=count)])
-        return self._instructed(joined, rng) if rng.random() < self.instruct_rate else joined
+        kind = rng.random()
+        if self.groups and kind < self.mix.same_speaker:
+            pair = rng.choice(self.groups[int(rng.integers(len(self.groups)))], size=2)
+            return Utterance.join([self.prompts[int(i)] for i in pair])
+        index = int(rng.integers(len(self.targets)))
+        if self._is_instructed(index, rng):
+            return self._instructed(index, rng)
+        if self.sounds and rng.random() < self.mix.sound:
+            parts = [self.sounds[int(rng.integers(len(self.sounds)))], self.targets[index]]
+            return Utterance.join(parts if rng.random() < 0.6 else parts[::-1])
+        if self.neutral and kind < self.mix.same_speaker + self.mix.any_prompt:
+            return Utterance.join([self.prompts[int(rng.choice(self.neutral))], self.targets[index]])
+        return self.targets[index]
 
-    def _instructed(self, utterance: Utterance, rng: np.random.Generator) -> Utterance:
-        """With an instruction before the text, which is read but not spoken: phrases, or any other text."""
-        known = rng.random() < 0.5
-        ids = self.instructions[int(rng.integers(len(self.instructions)))] if known else self._any_text(rng)
-        before = np.concatenate([ids, [self.end_of_prompt]])
+    def _plan(self, rng: np.random.Generator) -> tuple[list[tuple[int, int]], list[int]]:
+        """Every target with the prompt it is given (-1: none), and how many positions the two take."""
+        items = [(index, self._prompt_of(index, rng)) for index in range(len(self.targets))]
+        return items, [len(self.targets[i]) + (len(self.prompts[p]) if p >= 0 else 0) for i, p in items]
+
+    def _prompt_of(self, index: int, rng: np.random.Generator) -> int:
+        kind, group = rng.random(), self.of_speaker.get(self.speakers[index], [])
+        if group and kind < self.mix.same_speaker:
+            return int(rng.choice(group))
+        if self.neutral and kind < self.mix.same_speaker + self.mix.any_prompt:
+            return int(rng.choice(self.neutral))
+        return -1
+
+    def _planned(self, item: tuple[int, int], rng: np.random.Generator) -> Utterance:
+        index, prompt = item
+        if self._is_instructed(index, rng):
+            return self._instructed(index, rng)
+        target = self.targets[index]
+        return target if prompt < 0 else Utterance.join([self.prompts[prompt], target])
+
+    def _is_instructed(self, index: int, rng: np.random.Generator) -> bool:
+        wanted = index in self.told or self.styles[index] or rng.random() < self.mix.neutral_instruction
+        return bool(wanted) and (index in self.told or self.styles[index] in self.instructions)
+
+    def _instructed(self, index: int, rng: np.random.Generator) -> Utterance:
+        """With an instruction before the text, which is read but not spoken."""
+        utterance = self.targets[index]
+        known = self.told.get(index) or self.instructions[self.styles[index]]
+        before = np.concatenate([known[int(rng.integers(len(known)))], [self.end_of_prompt]])
         text_word = np.concatenate([np.full(len(before), NO_WORD), utterance.text_word])
         return replace(utterance, text=np.concatenate([before, utterance.text]), text_word=text_word)
 
-    def _any_text(self, rng: np.random.Generator) -> np.ndarray:
-        return self.utterances[int(rng.integers(len(self.utterances)))].text
-
-    def batch(self, rng: np.random.Generator) -> Batch:
-        """Utterances of like length: the middle of a sorted draw, up to `positions`."""
+    def _rows(self, rng: np.random.Generator) -> list[Utterance]:
+        """Utterances of like length: the next bucket, or the middle of a sorted draw, up to `positions`."""
+        if self.buckets is not None:
+            return [self._planned(item, rng) for item in self.buckets.draw(rng)]
         pool = sorted((self._draw(rng) for _ in range(64)), key=lambda u: len(u.speech))
         last = int(rng.integers(8, 64))
-        size = max(1, self.positions // (len(pool[last].text) + len(pool[last].speech) + 2))
-        rows = pool[max(0, last - size + 1) : last + 1]
+        size = max(1, self.positions // len(pool[last]))
+        return pool[max(0, last - size + 1) : last + 1]
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        rows = self._rows(rng)
         text = [torch.from_numpy(u.text) for u in rows]
         speech = [torch.from_numpy(u.speech) for u in rows]
-        coins = [bool(c) for c in rng.random(len(rows)) < self.bistream_rate]
+        coins = [bool(c) for c in rng.random(len(rows)) < self.mix.bistream]
         config = self.network.config
         sequences = build_sequences(text, speech, layouts(text, speech, coins, config.mix_ratio), config)
-        noise = torch.from_numpy(rng.random(sequences.row.shape) < self.corrupt_rate) & (sequences.table == SPEECH)
+        noise = torch.from_numpy(rng.random(sequences.row.shape) < self.mix.corrupt) & (sequences.table == SPEECH)
         random_ids = torch.from_numpy(rng.integers(config.speech_token_size, size=tuple(sequences.row.shape)))
         sequences.row[noise] = random_ids[noise]
-        return Batch(sequences, rows)
+        return Batch(sequences, None if self.guide_layer is None else spoken_text(sequences, rows))
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-        sequences, rows = batch
+        sequences, spoken = batch
         x = embed(self.network, sequences)
-        hidden, attention = self.network.backbone(x, attention_layers=(self.guide_layer,))
+        layers = () if self.guide_layer is None else (self.guide_layer,)
+        hidden, attention = self.network.backbone(x, attention_layers=layers)
         counted = sequences.target != IGNORE
         head = self.network.llm_decoder
         logits = F.linear(hidden[counted], head.weight, head.bias).float()  # in bfloat16 under autocast: it is training
         labels = sequences.target[counted]
         entropy = F.cross_entropy(logits, labels)
-        guide = self._guide(attention[self.guide_layer], sequences, rows)
-        weight = 0.5 * (1 - progress) + 0.05 * progress
         accuracy = (logits.argmax(-1) == labels).float().mean()
-        return entropy + weight * guide, {"ce": entropy.item(), "guide": guide.item(), "accuracy": accuracy.item()}
+        figures = {"ce": entropy.item(), "accuracy": accuracy.item()}
+        if self.guide_layer is None or spoken is None:
+            return entropy, figures
+        guide = guidance(attention[self.guide_layer][:, : self.guide_heads], spoken)
+        weight = 0.5 * (1 - progress) + 0.05 * progress
+        return entropy + weight * guide, {**figures, "guide": guide.item()}
 
-    def _guide(self, probs: Tensor, sequences: Sequences, rows: Sequence[Utterance]) -> Tensor:
-        """Mean of -log(attention mass on the text of the word being spoken), over the leading heads.
+    def samples(self, rng: np.random.Generator) -> dict[str, Sample]:
+        """Where the first heads of one layer look while a training utterance is read to the model."""
+        utterance = self.targets[int(rng.integers(len(self.targets)))]
+        ids = [torch.from_numpy(utterance.text)], [torch.from_numpy(utterance.speech)]
+        sequences = build_sequences(*ids, [False], self.network.config).to(self.network.llm_decoder.weight.device)
+        layer = self.guide_layer or 0
+        _, attention = self.network.backbone(embed(self.network, sequences), attention_layers=(layer,))
+        mass = attention[layer][0, : self.guide_heads].mean(0)[len(utterance.text) + 1 :, : len(utterance.text) + 2]
+        return {"attention": Picture(mass.T.float().cpu().numpy(), rows="position in the text")}
 
-        probs (B, H, T, T).  Positions whose word is not known do not count; if there is no other, the mean is 0.
-        """
-        text_index, speech_index = sequences.text_index, sequences.speech_index
-        same = torch.zeros(text_index.shape[0], text_index.shape[1], text_index.shape[1], dtype=torch.bool)
-        for b, row in enumerate(rows):
-            text_word = torch.from_numpy(row.text_word)
-            speech_word = torch.from_numpy(row.speech_word)
-            of_text = torch.where(text_index[b] >= 0, text_word[text_index[b].clamp(min=0)], -2)
-            of_speech = torch.where(speech_index[b] >= 0, speech_word[speech_index[b].clamp(min=0)], -1)
-            same[b] = of_speech[:, None] == of_text[None]
-        same &= torch.ones_like(same[0]).tril()  # in a bi-streaming sequence the word may not have been read yet
-        known = same.any(-1)
-        mass = (probs[:, : self.guide_heads] * same[:, None]).sum(-1)  # (B, heads, T)
-        wanted = known[:, None].expand_as(mass)
-        return -mass[wanted].clamp(min=1e-4).log().mean() if known.any() else mass.new_zeros(())
+    def state(self) -> dict[str, int]:
+        return {} if self.buckets is None else self.buckets.state()
+
+    def restore(self, state: dict[str, int]) -> None:
+        if self.buckets is not None and state:
+            self.buckets.restore(state)
+
+
+def _initialised(network: SpeechLM) -> SpeechLM:
+    torch.nn.init.normal_(network.speech_embedding.weight, std=0.3)
+    torch.nn.init.normal_(network.backbone.embed_tokens.weight, std=0.3)
+    return network
+
+
+def spoken_text(sequences: Sequences, rows: Sequence[Utterance]) -> Tensor:
+    """(B, T, T) bool: whether the text at the second place is of the word that the first is about to say."""
+    text_index, speech_index = sequences.text_index, sequences.speech_index
+    size = text_index.shape[1]
+    same = torch.zeros(len(rows), size, size, dtype=torch.bool)
+    for b, row in enumerate(rows):
+        text_word = torch.from_numpy(row.text_word)
+        speech_word = torch.from_numpy(row.speech_word)
+        of_text = torch.where(text_index[b] >= 0, text_word[text_index[b].clamp(min=0)], -2)
+        of_speech = torch.where(speech_index[b] >= 0, speech_word[speech_index[b].clamp(min=0)], -1)
+        same[b] = of_speech[:, None] == of_text[None]
+    return same & torch.ones_like(same[0]).tril()  # in a bi-streaming sequence the word may not have been read yet
+
+
+def guidance(probs: Tensor, spoken: Tensor) -> Tensor:
+    """Mean of -log(attention mass on the text of the word being spoken) over heads and positions.
+
+    probs (B, H, T, T), spoken (B, T, T).  Positions whose word is not known do not count; if there is no other, the
+    mean is 0.
+    """
+    known = spoken.any(-1)
+    mass = (probs * spoken[:, None]).sum(-1)  # (B, H, T)
+    wanted = known[:, None].expand_as(mass)
+    return -mass[wanted].clamp(min=1e-4).log().mean() if known.any() else mass.new_zeros(())

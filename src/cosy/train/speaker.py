@@ -1,13 +1,10 @@
-"""Train a small speaker encoder: additive angular margin over the speakers of the corpora.
+"""Train a small speaker encoder: additive angular margin over the speakers of a corpus.
 
 Playing a recording at another speed makes another speaker (the 3D-Speaker recipe), so that few
-voices become many; the features are computed on the fly from random 3 s crops.
+voices become many; the features are computed on the fly from random crops of 2 to 4 s.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +18,7 @@ from cosy.config import SpeakerEncoderConfig
 from cosy.models.speaker_encoder import SpeakerEncoder
 from cosy.train.data.corpus import Corpus
 
-SPEEDS = (0.82, 0.9, 1.0, 1.1, 1.22)
+SPEEDS = (0.88, 1.0, 1.14)
 SCALE, MARGIN = 32.0, 0.2
 
 
@@ -41,32 +38,49 @@ class Classifier(nn.Module):
 
 
 class SpeakerTask:
-    """Classify (corpus, speed) pairs; see `trainer.Task`."""
+    """Classify (speaker, speed) pairs; whispered speech is left out.  See `trainer.Task`.
+
+    `start` is an encoder to be trained further.
+    """
 
     def __init__(
-        self, config: SpeakerEncoderConfig, corpora: Sequence[Corpus], batch: int = 16, tokens: int = 75
+        self,
+        config: SpeakerEncoderConfig,
+        corpus: Corpus,
+        batch: int = 16,
+        tokens: int = 75,
+        *,
+        start: SpeakerEncoder | None = None,
     ) -> None:
-        self.corpora, self.size, self.tokens = corpora, batch, tokens
-        self.network = Classifier(config, len(corpora) * len(SPEEDS))
+        self.corpus, self.size, self.tokens = corpus, batch, tokens
+        entries = corpus.entries
+        self.speakers = [
+            [i for i in indices if entries[i].style != "whisper"] or list(indices)
+            for indices in corpus.by_speaker.values()
+        ]
+        self.network = Classifier(config, len(self.speakers) * len(SPEEDS))
+        if start is not None:
+            self.network.encoder.load_state_dict(start.state_dict())
 
-    def _crop(self, rng: np.random.Generator, speaker: int) -> Tensor:
+    def _crop(self, rng: np.random.Generator, label: int, tokens: int) -> Tensor:
         """A crop (640 * tokens,) at 16 kHz of a pseudo-speaker: joined utterances read at another rate."""
-        corpus, speed = self.corpora[speaker // len(SPEEDS)], SPEEDS[speaker % len(SPEEDS)]
-        need = int(self.tokens * TOKEN_SAMPLES * speed) + TOKEN_SAMPLES
+        indices, speed = self.speakers[label // len(SPEEDS)], SPEEDS[label % len(SPEEDS)]
+        need = int(tokens * TOKEN_SAMPLES * speed) + TOKEN_SAMPLES
         parts, length = [], 0
         while length < need:
-            parts.append(corpus.slice("wave", int(rng.integers(len(corpus)))))
+            parts.append(self.corpus.slice("wave", int(rng.choice(indices))))
             length += len(parts[-1])
         start = int(rng.integers(length - need + 1))
         wave = torch.from_numpy(np.concatenate(parts)[start : start + need]).float() / 32767
         from_hz = round(SAMPLE_RATE_HZ * speed / 100) * 100
-        return resample(wave * 10 ** rng.uniform(-0.6, 0.3), from_hz, FRONT_END_RATE_HZ)[
-            : self.tokens * FRONT_END_RATE_HZ // TOKEN_RATE_HZ
-        ]
+        heard = resample(wave * 10 ** rng.uniform(-0.6, 0.3), from_hz, FRONT_END_RATE_HZ)
+        noise = rng.standard_normal(len(heard), dtype=np.float32) * 10 ** rng.uniform(-4.5, -2.5)
+        return (heard + torch.from_numpy(noise.astype(np.float32)))[: tokens * FRONT_END_RATE_HZ // TOKEN_RATE_HZ]
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        labels = rng.integers(len(self.corpora) * len(SPEEDS), size=self.size)
-        features = torch.stack([speaker_features(self._crop(rng, int(s))) for s in labels])
+        labels = rng.integers(len(self.speakers) * len(SPEEDS), size=self.size)
+        tokens = int(rng.integers(self.tokens * 2 // 3, self.tokens * 4 // 3))
+        features = torch.stack([speaker_features(self._crop(rng, int(s), tokens)) for s in labels])
         return {"features": features, "label": torch.from_numpy(labels)}
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -80,14 +94,13 @@ class SpeakerTask:
 
 
 @torch.inference_mode()
-def embed(corpus: Corpus, folder: Path, encoder: SpeakerEncoder, utterances: int = 60) -> np.ndarray:
-    """Write `speakers.npy` beside the corpus: the raw vectors (n, 192) of its first utterances; return them."""
+def embed(corpus: Corpus, encoder: SpeakerEncoder) -> None:
+    """Write `speakers.npy`, the raw vector (192,) of every utterance, into every shard of the corpus."""
     encoder.eval()
-    vectors = []
-    for index in range(min(utterances, len(corpus))):
+    found: list[list[np.ndarray]] = [[] for _ in corpus.shards]
+    for index, entry in enumerate(corpus.entries):
         wave = torch.from_numpy(corpus.slice("wave", index).astype(np.float32)) / 32767
         features = speaker_features(resample(wave, SAMPLE_RATE_HZ, FRONT_END_RATE_HZ))
-        vectors.append(encoder(features[None])[0].numpy())
-    found = np.stack(vectors).astype(np.float32)
-    np.save(folder / "speakers.npy", found)
-    return found
+        found[entry.shard].append(encoder(features[None])[0].numpy().astype(np.float32))
+    for shard, rows in zip(corpus.shards, found, strict=True):
+        np.save(shard / "speakers.npy", np.stack(rows))

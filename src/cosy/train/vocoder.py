@@ -1,7 +1,7 @@
-"""Train the vocoder without an adversary: first the F0 predictor alone, then the decoder with spectral losses.
+"""Train the vocoder: with critics, as CosyVoice 2 does, or without, which a CPU can bear.
 
-The source is driven by the measured F0, and towards the end by the predicted one, so that the decoder
-meets what it will be given.  The adversarial losses of `models.vocoder_loss` want a GPU and are not used here.
+Without critics the F0 predictor is trained first, alone, then the decoder with spectral losses.  Its source is driven
+by the measured F0, and towards the end by the predicted one, so that the decoder meets what it will be given.
 """
 
 from __future__ import annotations
@@ -12,25 +12,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cosy.audio.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from cosy.config import VocoderConfig
+from cosy.models.discriminators import Discriminators
 from cosy.models.f0_predictor import F0Predictor
 from cosy.models.vocoder import Vocoder
-from cosy.models.vocoder_loss import f0_loss, stft_losses
+from cosy.models.vocoder_loss import discriminator_loss, f0_loss, generator_loss, stft_losses
 from cosy.train.data.corpus import PER_TOKEN, Corpus
+from cosy.train.journal import Picture, Sample, Sound
 
 PREDICTED_F0_FROM = 0.7  # of the schedule
 
 
 class Segments:
-    """Random stretches of `tokens` speech tokens from corpora drawn by `weights`; short utterances are padded."""
+    """Random stretches of `tokens` speech tokens, speakers by the root of what they say; short ones are padded."""
 
-    def __init__(self, corpora: Sequence[Corpus], weights: Sequence[float], size: int, tokens: int) -> None:
-        self.corpora, self.size, self.tokens = corpora, size, tokens
-        self.weights = np.array(weights) / np.sum(weights)
+    def __init__(self, corpus: Corpus, size: int, tokens: int) -> None:
+        self.corpus, self.size, self.tokens = corpus, size, tokens
+        self.speakers = list(corpus.by_speaker.values())
+        shares = np.sqrt([sum(corpus.entries[i].tokens for i in indices) for indices in self.speakers])
+        self.shares = shares / shares.sum()
 
     def _one(self, rng: np.random.Generator, names: Sequence[str]) -> dict[str, np.ndarray]:
-        corpus = self.corpora[int(rng.choice(len(self.corpora), p=self.weights))]
-        index = int(rng.integers(len(corpus)))
+        corpus = self.corpus
+        index = int(rng.choice(self.speakers[int(rng.choice(len(self.speakers), p=self.shares))]))
         length = min(self.tokens, corpus.entries[index].tokens)
         start = int(rng.integers(corpus.entries[index].tokens - length + 1))
         segment = {name: corpus.slice(name, index, start, length) for name in names}
@@ -53,15 +58,8 @@ class Segments:
 class F0Task:
     """The F0 predictor alone, on many frames a step: it costs a hundredth of the decoder; see `trainer.Task`."""
 
-    def __init__(
-        self,
-        config: VocoderConfig,
-        corpora: Sequence[Corpus],
-        weights: Sequence[float],
-        batch: int = 32,
-        tokens: int = 32,
-    ) -> None:
-        self.segments = Segments(corpora, weights, batch, tokens)
+    def __init__(self, config: VocoderConfig, corpus: Corpus, batch: int = 32, tokens: int = 32) -> None:
+        self.segments = Segments(corpus, batch, tokens)
         self.network = F0Predictor(config.f0_in_channels, config.f0_cond_channels, config.f0_num_class)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -75,28 +73,48 @@ class F0Task:
         return loss, {"f0_hz": loss.item(), "voicing_errors": wrong.item()}
 
 
-class VocoderTask:
-    """Decoder and source, with a trained F0 predictor that stays as it is; see `trainer.Task`."""
+class _Waves:
+    """What both ways of training the decoder share: batches of segments with noise, and samples."""
 
-    def __init__(
-        self,
-        config: VocoderConfig,
-        corpora: Sequence[Corpus],
-        weights: Sequence[float],
-        f0_predictor: nn.Module,
-        batch: int = 8,
-        tokens: int = 16,
-    ) -> None:
-        self.segments = Segments(corpora, weights, batch, tokens)
-        self.network = Vocoder(config)
-        self.network.f0_predictor.load_state_dict(f0_predictor.state_dict())
-        self.network.f0_predictor.requires_grad_(False)
+    segments: Segments
+    network: Vocoder
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         batch = self.segments.batch(rng, ("wave", "mel", "f0"))
         harmonics = self.network.m_source.harmonics
         noise = rng.standard_normal((*batch["wave"].shape, harmonics), dtype=np.float32)
         return {**batch, "noise": torch.from_numpy(noise), "coin": torch.tensor(rng.random())}
+
+    def samples(self, rng: np.random.Generator) -> dict[str, Sample]:
+        """An utterance of the corpus beside the one made from its mel."""
+        corpus = self.segments.corpus
+        index = int(rng.integers(len(corpus)))
+        mel = torch.from_numpy(corpus.slice("mel", index).astype(np.float32)).T[None]
+        made = spoken(self.network, mel.to(self.network.window.device), rng)
+        recorded = Sound(corpus.slice("wave", index).astype(np.float32) / 32767, SAMPLE_RATE_HZ)
+        return {"made": made, "recorded": recorded, "mel": Picture(mel[0].numpy())}
+
+
+class VocoderTask(_Waves):
+    """Decoder and source, with a trained F0 predictor that stays as it is; see `trainer.Task`.
+
+    `network` is one to be trained further; its own F0 predictor is replaced.
+    """
+
+    def __init__(
+        self,
+        config: VocoderConfig,
+        corpus: Corpus,
+        f0_predictor: nn.Module,
+        batch: int = 8,
+        tokens: int = 16,
+        *,
+        network: Vocoder | None = None,
+    ) -> None:
+        self.segments = Segments(corpus, batch, tokens)
+        self.network = network or Vocoder(config)
+        self.network.f0_predictor.load_state_dict(f0_predictor.state_dict())
+        self.network.f0_predictor.requires_grad_(False)
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         predicted = progress > PREDICTED_F0_FROM and bool(batch["coin"] < 0.5)
@@ -105,3 +123,53 @@ class VocoderTask:
         losses = stft_losses(wave, batch["wave"])
         figures = {"mel": losses.mel, "magnitude": losses.magnitude, "convergence": losses.convergence}
         return losses.total, {name: value.item() for name, value in figures.items()}
+
+
+class AdversarialVocoderTask(_Waves):
+    """The whole vocoder against period and spectrogram critics; see `trainer.Adversarial`.
+
+    The predicted F0 drives the source, through which no gradient passes, so the F0 predictor learns by its own loss.
+    """
+
+    def __init__(
+        self,
+        config: VocoderConfig,
+        corpus: Corpus,
+        batch: int = 16,
+        tokens: int = 26,  # a good second
+        *,
+        network: Vocoder | None = None,
+        critics: Discriminators | None = None,
+    ) -> None:
+        self.segments = Segments(corpus, batch, tokens)
+        self.network = network or Vocoder(config)
+        self.critics = critics or Discriminators()
+
+    def _generate(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Waveform (B, L) and F0 (B, T)."""
+        f0 = self.network.f0(batch["mel"])
+        source = self.network.source(f0.detach(), batch["noise"])
+        return self.network.decode(batch["mel"], source), f0
+
+    def critics_loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        with torch.no_grad():
+            wave, _ = self._generate(batch)
+        losses = discriminator_loss(self.critics(batch["wave"])[0], self.critics(wave)[0])
+        return losses.total, {"tpr": losses.tpr.item()}
+
+    def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        wave, f0 = self._generate(batch)
+        with torch.no_grad():
+            real_scores, real_maps = self.critics(batch["wave"])
+        scores, maps = self.critics(wave)
+        losses = generator_loss(real_scores, scores, real_maps, maps, batch["wave"], wave, batch["f0"], f0)
+        names = ("adversarial", "feature", "mel", "tpr", "f0")
+        return losses.total, {name: getattr(losses, name).item() for name in names}
+
+
+def spoken(vocoder: Vocoder, mel: Tensor, rng: np.random.Generator) -> Sound:
+    """What the vocoder makes of a mel (1, 80, T)."""
+    shape = (1, mel.shape[2] * HOP_SAMPLES, vocoder.m_source.harmonics)
+    noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(mel.device)
+    wave, _ = vocoder(mel, noise)
+    return Sound(wave[0].float().cpu().numpy(), SAMPLE_RATE_HZ)

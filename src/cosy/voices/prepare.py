@@ -30,7 +30,7 @@ from cosy.audio.io import load_audio
 from cosy.audio.resample import resample
 from cosy.audio.silence import clipped_share, dbfs, peak, trim_silence
 from cosy.errors import AudioError
-from cosy.text.unicode import HAN, HANGUL, KANA
+from cosy.text.unicode import letters
 from cosy.types import Samples
 from cosy.voices.assembly import align_prompt
 from cosy.voices.voice import Voice, VoiceInfo, check_name
@@ -46,7 +46,6 @@ MOST_DECODED_S = 10 * 60.0  # what follows is not looked at
 QUIET_DBFS = -40.0
 MAX_CLIPPED_SHARE = 1e-3  # of all samples
 MIN_LETTERS_PER_S, MAX_LETTERS_PER_S = 4.0, 30.0
-LETTERS_PER_SYLLABLE = 3  # what a hanzi, kana or hangul counts
 CUT_S, PAUSE_S = 3.0, 0.05  # too long a recording is cut in the quietest such pause of its last seconds
 
 
@@ -195,15 +194,9 @@ def _check_sound(wave: Samples, warnings: list[str]) -> None:
 def _check_transcript(transcript: str, seconds: float, warnings: list[str]) -> None:
     if not transcript.strip():
         return
-    rate = _letters(transcript) / seconds
+    rate = letters(transcript) / seconds
     if not MIN_LETTERS_PER_S <= rate <= MAX_LETTERS_PER_S:
         amount = "little" if rate < MIN_LETTERS_PER_S else "much"
         warnings.append(
             f"the transcript is very {amount} for {seconds:.1f} s of speech; it must be word for word what is spoken"
         )
-
-
-def _letters(text: str) -> int:
-    """Letters and digits; a sign that stands for a syllable counts as several."""
-    syllables = sum(len(script.findall(text)) for script in (HAN, KANA, HANGUL))
-    return sum(char.isalnum() for char in text) + (LETTERS_PER_SYLLABLE - 1) * syllables

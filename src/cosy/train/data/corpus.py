@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +57,7 @@ class Entry:
     speaker: str = ""
     language: str = ""
     style: str = ""
+    instruction: str = ""  # how to say it, in words, where the recording came with such a text
     shard: int = 0
     row: int = 0  # of its shard
 
@@ -118,26 +119,44 @@ def _features(
     return arrays, words
 
 
+def partial_of(folder: Path) -> Path:
+    """Where the shard `folder` is written until it is whole."""
+    return folder.with_name(folder.name + ".partial")
+
+
 def build(
     folder: Path,
     utterances: Iterable[Utterance],
     names: Collection[str] = tuple(_ARRAYS),
-    levels_db: dict[str, float] | None = None,
+    levels_db: Mapping[str, float] | None = None,
 ) -> int:
     """Write `utterances` as the shard `folder` and return its length in tokens; a crash leaves nothing of that name.
 
     `names` limits the arrays: a language model needs only what its tokens are made from ("whisper").
     `levels_db` says how much louder than neutral a style is.
     """
-    partial = folder.with_name(folder.name + ".partial")
+    partial = partial_of(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    try:
+        total = _write(partial, utterances, names, levels_db or {})
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return total
+
+
+def _write(
+    folder: Path, utterances: Iterable[Utterance], names: Collection[str], levels_db: Mapping[str, float]
+) -> int:
     total = 0
     with ExitStack() as stack:
-        files = {name: stack.enter_context((partial / f"{name}.raw").open("wb")) for name in names}
-        listing = stack.enter_context((partial / "entries.jsonl").open("w", encoding="utf-8"))
+        files = {name: stack.enter_context((folder / f"{name}.raw").open("wb")) for name in names}
+        listing = stack.enter_context((folder / "entries.jsonl").open("w", encoding="utf-8"))
         for utterance in utterances:
-            arrays, words = _features(utterance, names, (levels_db or {}).get(utterance.style, 0.0))
+            arrays, words = _features(utterance, names, levels_db.get(utterance.style, 0.0))
             for name, array in arrays.items():
                 files[name].write(np.ascontiguousarray(array, dtype=_ARRAYS[name]).tobytes())
             name, array = next(iter(arrays.items()))
@@ -150,11 +169,10 @@ def build(
                 "speaker": utterance.speaker,
                 "language": utterance.language,
                 "style": utterance.style,
+                "instruction": utterance.instruction,
             }
             listing.write(json.dumps(row, ensure_ascii=False) + "\n")
             total += tokens
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
     return total
 
 
@@ -237,8 +255,9 @@ class Corpus:
 def _mapped(shard: Path, tokens: int, entries: int) -> dict[str, np.ndarray]:
     arrays = {}
     for name, dtype in _ARRAYS.items():
-        if (shard / f"{name}.raw").exists():
-            flat = np.memmap(shard / f"{name}.raw", dtype=dtype, mode="r")
+        if (path := shard / f"{name}.raw").exists():
+            # An empty file cannot be mapped: of a shard whose every row was dropped.
+            flat = np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.zeros(0, dtype=dtype)
             arrays[name] = flat.reshape(-1, _WIDTHS[name]) if name in _WIDTHS else flat
     for name in ("codes", "speakers"):
         if (shard / f"{name}.npy").exists():

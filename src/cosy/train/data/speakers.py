@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 
 from cosy.dependencies import optional
+from cosy.errors import ParameterError
 from cosy.train.data.espeak import EspeakVoice
 from cosy.train.data.teachers import Span, Utterance
 
@@ -63,8 +64,10 @@ LEVELS_DB = {name: style.level_db for name, style in STYLES.items()}
 def spoken_by(voice: Voice, utterance: Utterance, style: str = "") -> Utterance:
     """What the voice makes of its teacher's utterance in a style of `STYLES`; spans follow the tempo.
 
-    Raises MissingDependencyError without the `train` extra.
+    Raises ParameterError for an unknown style, MissingDependencyError without the `train` extra.
     """
+    if style not in STYLES:
+        raise ParameterError(f"unknown style {style!r}; known: {', '.join(map(repr, STYLES))}")
     manner = STYLES[style]
     tempo = voice.tempo * manner.tempo
     named = replace(utterance, speaker=voice.name, style=style)

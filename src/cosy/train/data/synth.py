@@ -1,36 +1,47 @@
 """A corpus from speech engines: shards are planned, then spoken by several processes; a finished shard is not redone.
 
-The plan is data (who says which text how), a pure function of a recipe's seed, and so is what comes of it.
+The plan is data (who says which text how), a pure function of a seed (`plan`), and so is what comes of it: it does not
+depend on the number of processes, nor on what else they said.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import re
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from cosy.train.data import teachers
 from cosy.train.data.corpus import _ARRAYS, build
 from cosy.train.data.espeak import EspeakVoice, speak
+from cosy.train.data.parallel import interruptible, write_shards
 from cosy.train.data.pinyin import pinyin
 from cosy.train.data.speakers import LEVELS_DB, Voice, spoken_by
-from cosy.train.data.teachers import Utterance, synthesise
+from cosy.train.data.teachers import Span, Utterance
 
 ALL, LM_ONLY = tuple(_ARRAYS), ("whisper",)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One utterance to be spoken."""
+    """One utterance to be spoken; a sound without words has a mark for its text and says something else."""
 
     text: str
     language: str = "en"
     style: str = ""
+    said: str = ""
+
+
+def laughter(language: str, syllables: int) -> Line:
+    """`[laughter]`: ha ha ha."""
+    return Line("[laughter]", language, "cheerful", ("哈" if language == "zh" else "ha ") * syllables + ".")
+
+
+def breath(language: str) -> Line:
+    """`[breath]`: a whispered vowel."""
+    return Line("[breath]", language, "whisper", "呵。" if language == "zh" else "huh.")
 
 
 @dataclass(frozen=True)
@@ -43,38 +54,36 @@ class Job:
     arrays: Collection[str] = ALL
 
 
-def run(folder: Path, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, int]]:
+def synthesise(folder: Path, jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, int], None, None]:
     """Speak every job whose shard is not there yet; yield it with its length in tokens when it is done.
 
-    Raises what a teacher raises; finished shards stay.
+    Raises what a teacher raises, and what `write_shards` does; finished shards stay.
     """
-    left = [job for job in jobs if not (folder / job.name / "entries.jsonl").exists()]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = {pool.submit(_run, folder, job): job for job in left}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return write_shards(folder, _write, jobs, workers)
 
 
-def _run(folder: Path, job: Job) -> int:
-    shaped = (
-        spoken_by(job.voice, utterance, line.style)
-        for line, utterance in zip(job.lines, utterances(job.voice, job.lines), strict=True)
-    )
-    return build(folder / job.name, (u for u in shaped if np.any(u.audio)), job.arrays, LEVELS_DB)
+def _write(shard: Path, job: Job) -> int:
+    spoken = zip(job.lines, interruptible(utterances(job.voice, job.lines)), strict=True)
+    shaped = (_as_written(line, spoken_by(job.voice, utterance, line.style)) for line, utterance in spoken)
+    return build(shard, (u for u in shaped if np.any(u.audio)), job.arrays, LEVELS_DB)
+
+
+def _as_written(line: Line, utterance: Utterance) -> Utterance:
+    """A sound without words goes by its mark, and is a neutral thing to do."""
+    if not line.said:
+        return utterance
+    whole = Span(line.text, utterance.phones[0].start_s, utterance.phones[-1].end_s)
+    return replace(utterance, text=line.text, words=(whole,), style="")
 
 
 def utterances(voice: Voice, lines: Sequence[Line]) -> Iterator[Utterance]:
     """What the voice's teacher says, before the voice changes it."""
     if isinstance(voice.teacher, EspeakVoice):
-        return (speak(voice.teacher, line.language, pieces(line.text, line.language)) for line in lines)
-    return synthesise(voice.teacher, [line.text for line in lines])
+        return (speak(voice.teacher, line.language, pieces(line.said or line.text, line.language)) for line in lines)
+    return teachers.synthesise(voice.teacher, [line.said or line.text for line in lines])
 
 
-_MARKS = {"，": ",", "。": ".", "？": "?", "！": "!", "、": ",", "；": ";", "：": ","}
+_MARKS = {"，": ",", "。": ";", "？": "?", "！": "!", "、": ",", "；": ";", "：": ","}
 
 
 def pieces(text: str, language: str) -> list[tuple[str, str]]:

@@ -13,16 +13,19 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from cosy.errors import MissingDependencyError, ParameterError
+from cosy.errors import EngineError, MissingDependencyError, ParameterError
 
 FLITE_VOICES = ("rms", "awb", "kal16")
 TEACHERS = ("slt", *FLITE_VOICES)
+_PROGRAMS = {"slt": "festival"} | dict.fromkeys(FLITE_VOICES, "flite")
 _REMEDY = {"festival": "apt-get install festival festvox-us-slt-hts", "flite": "apt-get install flite"}
+_FESTIVAL_VOICE = "(voice_cmu_us_slt_arctic_hts)"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Span:
 class Utterance:
     """What was said: `audio` (samples,) float32 at `rate_hz`, with phone and word spans where they are known.
 
-    Who says it (`speaker`), and how (`style`, a name of `speakers.STYLES`; "" is neutral).
+    Who says it (`speaker`), and how: `style`, of an engine a name of `speakers.STYLES` ("" is neutral), and
+    `instruction`, the same in words.
     """
 
     text: str
@@ -49,19 +53,48 @@ class Utterance:
     language: str = "en"
     speaker: str = ""
     style: str = ""
+    instruction: str = ""
 
 
 def synthesise(teacher: str, texts: Sequence[str]) -> Iterator[Utterance]:
     """Speak every text.
 
-    Raises ParameterError for an unknown teacher, MissingDependencyError for one that is not installed.
+    Raises ParameterError for an unknown teacher, MissingDependencyError for one that is not installed, EngineError if
+    it fails.
     """
+    require(teacher)
+    return _festival(texts) if teacher == "slt" else _flite(teacher, texts)
+
+
+def require(teacher: str) -> None:
+    """Raises ParameterError for an unknown teacher, MissingDependencyError for one that cannot speak here."""
     if teacher not in TEACHERS:
         raise ParameterError(f"unknown teacher {teacher!r}; known: {', '.join(TEACHERS)}")
-    program = "festival" if teacher == "slt" else "flite"
-    if shutil.which(program) is None:
+    if not is_installed(teacher):
+        program = _PROGRAMS[teacher]
         raise MissingDependencyError(f"the teacher {teacher!r} needs the program {program!r}: {_REMEDY[program]}")
-    return _festival(texts) if teacher == "slt" else _flite(teacher, texts)
+
+
+def is_installed(teacher: str) -> bool:
+    """Whether a teacher's program is there; of festival, also its voice, which is a package of its own."""
+    program = _PROGRAMS[teacher]
+    if shutil.which(program) is None:
+        return False
+    return program != "festival" or _has_voice()
+
+
+@cache
+def _has_voice() -> bool:
+    return subprocess.run(["festival", "-b", _FESTIVAL_VOICE], capture_output=True, check=False).returncode == 0
+
+
+def _run(command: Sequence[str]) -> str:
+    """What a program prints.  Raises EngineError if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        told = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise EngineError(f"{command[0]} ended with status {done.returncode}: {told}")
+    return done.stdout
 
 
 def _quote(text: str) -> str:
@@ -81,7 +114,7 @@ def _spans(path: Path) -> tuple[Span, ...]:
 def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        lines = ["(voice_cmu_us_slt_arctic_hts)"]
+        lines = [_FESTIVAL_VOICE]
         for i, text in enumerate(texts):
             lines.append(f"(set! utt (utt.synth (Utterance Text {_quote(text)})))")
             lines.append(f'(utt.save.wave utt "{root}/{i}.wav" \'riff)')
@@ -89,14 +122,14 @@ def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
             lines.append(f'(utt.save.words utt "{root}/{i}.word")')
         script = root / "batch.scm"
         script.write_text("\n".join(lines))
-        subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)
+        _run(["festival", "-b", str(script)])
         for i, text in enumerate(texts):
             audio, rate = soundfile.read(root / f"{i}.wav", dtype="float32")
             yield Utterance(text, audio, rate, _spans(root / f"{i}.seg"), _written(text, _spans(root / f"{i}.word")))
 
 
 def _written(text: str, spoken: Sequence[Span]) -> tuple[Span, ...]:
-    """The engine's words under the names they have in the text, blanks and marks included; none if the numbers differ."""
+    """The engine's words as they are written, with blanks and marks; none if their numbers differ."""
     words = re.findall(r"\s*\S+", text)
     if len(words) != len(spoken):
         return ()
@@ -109,9 +142,8 @@ def _flite(voice: str, texts: Sequence[str]) -> Iterator[Utterance]:
         wav = Path(folder) / "out.wav"
         for text in texts:
             command = ["flite", "-voice", voice, "-psdur", "-t", text, "-o", str(wav)]
-            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             phones, start = [], 0.0
-            for pair in printed.split():
+            for pair in _run(command).split():
                 label, _, end = pair.rpartition(":")
                 phones.append(Span(label, start, float(end)))
                 start = float(end)
