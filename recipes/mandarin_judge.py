@@ -47,7 +47,7 @@ SENTENCES = 3000  # drawn once
 MAX_S = 5.0
 FFT, ROOM = 108_000, RATE_HZ // 2  # holds MAX_S, the silence around it and the room
 OCTAVES = torch.linspace(0, RATE_HZ / 2, FFT // 2 + 1).clamp_min(60.0).div(1000.0).log2()  # above 1 kHz
-STEPS = 4500
+STEPS = 4000
 
 
 def salad(rng: np.random.Generator) -> list[Expected]:
@@ -184,7 +184,7 @@ def main(folder: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    schedule = Schedule(1.5e-3, minutes=math.inf, steps=STEPS, warmup_steps=200, checkpoint_minutes=15)
+    schedule = Schedule(1.5e-3, minutes=math.inf, steps=STEPS, warmup_steps=200)
     for row in Trainer(JudgeTask(), schedule, Path(folder)).run():
         logging.info(json.dumps({k: round(v, 4) for k, v in row.items()}))
     weights = {key: value.half() for key, value in averaged(Path(folder)).items() if value.is_floating_point()}

@@ -26,7 +26,7 @@ TEACHERS = {
 def mandarin(
     model: Annotated[Path | None, typer.Option(help="Model directory; by default the bundled checkpoint.")] = None,
     voice: Annotated[str | None, typer.Option(help="Voice; by default the first preset.")] = None,
-    count: Annotated[int, typer.Option(min=2, max=120, help="Sentences, of 120.")] = 120,
+    count: Annotated[int, typer.Option(min=2, max=159, help="Sentences, of 159.")] = 159,
     streaming: Annotated[bool, typer.Option("--streaming/--whole", help="Speak as a stream, piece by piece.")] = False,
     judge_only: Annotated[bool, typer.Option("--judge-only", help="No model: what is the judge itself worth?")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Sentence i is spoken with SEED + i.")] = 0,

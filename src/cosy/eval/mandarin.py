@@ -32,7 +32,7 @@ class Sentence(NamedTuple):
 
 @cache
 def held_out_sentences() -> tuple[Sentence, ...]:
-    """120 everyday sentences that training never sees, in a fixed order.
+    """159 everyday sentences that training never sees, in a fixed order.
 
     一 and 不 have the tones they are spoken with; where speakers differ, as they do in neutral tones, all that
     is right is given.
