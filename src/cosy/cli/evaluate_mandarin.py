@@ -14,11 +14,12 @@ import typer
 if TYPE_CHECKING:
     from cosy.eval.intelligibility import Sound
     from cosy.eval.mandarin import Sentence
+    from cosy.train.data.espeak import EspeakVoice
 
-# Variants of espeak-ng.  The first are those the bundled checkpoint learns from, and the judge never heard; the
-# others are relatives of those the judge learned from (`recipes/mandarin_judge.py`), kept back to test it.
+# Variants of espeak-ng.  The bundled checkpoint learns from the first (`recipes/bundled.py`), and the judge never heard
+# them; the others are relatives of those the judge learned from (`recipes/mandarin_judge.py`), kept back to test it.
 TEACHERS = {
-    "teacher": "f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8".split(),
+    "teacher": "f1 f2 f3 f5 m1 m2 m5 m6".split(),
     "other voices": "Michael belinda benjamin klatt3 quincy steph2".split(),
 }
 
@@ -27,7 +28,7 @@ def mandarin(
     model: Annotated[Path | None, typer.Option(help="Model directory; by default the bundled checkpoint.")] = None,
     voice: Annotated[str | None, typer.Option(help="Voice; by default the first preset.")] = None,
     count: Annotated[int, typer.Option(min=2, max=159, help="Sentences, of 159.")] = 159,
-    streaming: Annotated[bool, typer.Option("--streaming/--whole", help="Speak as a stream, piece by piece.")] = False,
+    streaming: Annotated[bool, typer.Option("--streaming/--whole", help="Speak in chunks, or all at once.")] = True,
     judge_only: Annotated[bool, typer.Option("--judge-only", help="No model: what is the judge itself worth?")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Sentence i is spoken with SEED + i.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures and hearings here.")] = None,
@@ -63,15 +64,20 @@ def mandarin(
 
 
 def _spoken_by(variants: Sequence[str], sentences: Sequence[Sentence]) -> list[Sound]:
-    """Every sentence by the next variant, with settings as the bundled checkpoint's teachers have them."""
+    """Every sentence by another voice."""
     from cosy.eval.syllables import written
-    from cosy.train.data.espeak import EspeakVoice, speak
+    from cosy.train.data.espeak import speak
 
     rng, sounds = random.Random(0), []
-    for i, sentence in enumerate(sentences):
-        variant = variants[i % len(variants)]
-        voice = EspeakVoice(variant, rng.randint(15, 85), rng.randint(30, 75), rng.randint(215, 255))
+    for sentence in sentences:
         pieces = [(each.base, each.usual.replace("ü", "v") + each.marks) for each in written(sentence.pinyin)]
-        utterance = speak(voice, "zh", pieces)
+        utterance = speak(teacher_voice(variants, rng), "zh", pieces)
         sounds.append((utterance.audio, utterance.rate_hz))
     return sounds
+
+
+def teacher_voice(variants: Sequence[str], rng: random.Random) -> EspeakVoice:
+    """Drawn as the bundled checkpoint's teachers are."""
+    from cosy.train.data.espeak import EspeakVoice
+
+    return EspeakVoice(rng.choice(variants), rng.randint(38, 85), rng.randint(30, 75), rng.randint(215, 255))
