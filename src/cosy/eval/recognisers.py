@@ -1,7 +1,7 @@
 """What was said?  Recognisers by name, and the error rate of an utterance as Seed-TTS-eval defines it.
 
     pocketsphinx   English, its own language model; the package brings the model, so it runs offline
-    syllables      Mandarin as toned syllables: Cosy's own judge, which is small and partly circular
+    syllables      Mandarin as toned syllables: Cosy's own judge (`mandarin_judge`), which is small and partly circular
     whisper        any language: a local model of transformers, faster-whisper or openai-whisper
     paraformer     Mandarin: a local model of FunASR
 
@@ -12,7 +12,6 @@ failed counts 1.  Source: github.com/BytedanceSpeech/seed-tts-eval.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from typing import Any, Protocol
 from cosy.dependencies import optional
 from cosy.errors import MissingDependencyError, ParameterError
 from cosy.eval.recognise import RATE_HZ, Recogniser, to_rate
+from cosy.eval.syllable_error import syllable_errors
+from cosy.eval.syllables import TONES, Expected, sandhi
 from cosy.eval.wer import edit_distance
 from cosy.text.unicode import HAN, is_symbol
 from cosy.types import Samples
@@ -101,29 +102,37 @@ def _pocketsphinx(model: Path | None) -> Ear:
     return Ear("pocketsphinx", hears, ENGLISH, "weak: it errs on clear human speech, too; compare with the recordings")
 
 
+_CHANGING = {"yi1": "142", "bu4": "42"}  # 一 and 不, whose tones are those of their place
+
+
+@dataclass(frozen=True)
+class _ToneEar(Ear):
+    """Counts wrong sounds and wrong tones; a tone that changes beside others is right either way."""
+
+    def errors(self, heard: str, expected: str, language: str) -> tuple[int, int]:
+        told = toned_syllables(expected, language)
+        syllables = [Expected(syllable.rstrip(TONES), _CHANGING.get(syllable, syllable[-1])) for syllable in told]
+        hearing = syllable_errors(heard.split(), sandhi(syllables))
+        return hearing.base_errors + hearing.tone_errors, hearing.syllables
+
+
 def _syllables(model: Path | None) -> Ear:
-    try:
-        hear = importlib.import_module("cosy.eval.mandarin_judge").hear
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "this installation has no Mandarin judge (cosy.eval.mandarin_judge): use whisper=DIR or paraformer=DIR"
-        ) from error
+    from cosy.eval.mandarin_judge import CIRCULARITY, hear  # only now: they bring torch
 
     def hears(wave: Samples, rate_hz: int, language: str) -> str:
         return " ".join(hear(wave, rate_hz))
 
-    note = "toned syllables, by a judge trained on synthetic voices such as those of the training: partly circular"
-    return Ear("syllables", hears, MANDARIN, note, toned_syllables, lambda heard, language: heard.split())
+    return _ToneEar("syllables", hears, MANDARIN, f"toned syllables; partly circular: {CIRCULARITY}", toned_syllables)
 
 
 def toned_syllables(text: str, language: str = "zh") -> list[str]:
-    """Toned pinyin of Chinese text, such as "ni3 hao3"; the neutral tone is 5, and v stands for u with two dots.
+    """Toned pinyin of Chinese text, such as "ni3 hao3" or "lü4"; the neutral tone is 5.
 
     Latin words are words of their own.  Raises MissingDependencyError without pypinyin.
     """
     pinyin: Any = optional("pypinyin", "eval")
     spoken = re.sub(f"([^{HAN.pattern[1:-1]}]+)", r" \1 ", " ".join(units(text, "en")))
-    told = pinyin.lazy_pinyin(spoken, style=pinyin.Style.TONE3, neutral_tone_with_five=True)
+    told = pinyin.lazy_pinyin(spoken, style=pinyin.Style.TONE3, neutral_tone_with_five=True, v_to_u=True)
     return " ".join(told).split()
 
 
