@@ -31,6 +31,7 @@ def test_identification_of_a_matrix_worked_out_by_hand() -> None:
     assert told.matched.value == pytest.approx((0.9 + 0.7 + 0.6 + 0.5) / 4)
     assert told.unmatched.value == pytest.approx((0.2 + 0.1 + 0.8 + 0.3 + 0.0 + 0.1 + 0.5 + 0.0) / 8)
     assert (told.right.count, told.right.of) == (2, 4)  # row 1 is nearer to voice 0, and a tie is no hit
+    assert (told.above.count, told.above.of) == (4, 4)
     assert (told.closer.count, told.closer.of) == (6, 8)
     assert told.equal_error_rate == pytest.approx(0.25 / 2 + 0.125 / 2)
 
@@ -48,7 +49,7 @@ def test_voices_that_are_the_same_are_confused_half_of_the_time() -> None:
 def test_what_could_not_be_heard_is_nobody() -> None:
     voices = [np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)]
     told = identify(cosines([np.zeros(2, np.float32)], voices), [0])
-    assert (told.right.count, told.closer.count, told.matched.value) == (0, 0, 0.0)
+    assert (told.right.count, told.above.count, told.closer.count, told.matched.value) == (0, 0, 0, 0.0)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 1)])

@@ -144,12 +144,14 @@ class Cloning:
 def _identified(title: str, rows: Mapping[str, Identification]) -> str:
     voices = next(iter(rows.values())).voices
     lines = [
-        f"| the right one of {voices}, {title} | right | nearer than another | matched | unmatched | EER |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        f"| the right one of {voices}, {title} | right | above the mean | nearer than another "
+        "| matched | unmatched | EER |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, row in rows.items():
         means = f"{row.matched.value:.3f} | {row.unmatched.value:.3f}"
-        lines.append(f"| {name} | {row.right} | {row.closer} | {means} | {100 * row.equal_error_rate:.1f} % |")
+        shares = f"{row.right} | {row.above} | {row.closer}"
+        lines.append(f"| {name} | {shares} | {means} | {100 * row.equal_error_rate:.1f} % |")
     return "\n".join(lines) + "\n"
 
 

@@ -196,6 +196,7 @@ class Identification:
     matched: Mean  # cosine to the own voice
     unmatched: Mean  # cosine to all others
     right: Share  # recordings that are nearest to their own voice; chance is one in `voices`
+    above: Share  # recordings that are nearer to their own voice than to the others on average; chance is a half
     closer: Share  # pairs of a recording and another voice in which the own voice is nearer; chance is a half
     equal_error_rate: float  # where as many matched pairs fall below a threshold as unmatched ones reach it
     threshold: float
@@ -206,6 +207,7 @@ class Identification:
             "matched": self.matched.as_data(),
             "unmatched": self.unmatched.as_data(),
             "right": self.right.as_data(),
+            "above": self.above.as_data(),
             "closer": self.closer.as_data(),
             "equal_error_rate": self.equal_error_rate,
             "threshold": self.threshold,
@@ -233,6 +235,7 @@ def identify(scores: Matrix, owners: Sequence[int]) -> Identification:
         means[0],
         means[1],
         Share(int(nearer.all(axis=1).sum()), rows),
+        Share(int((matched > unmatched.mean(axis=1)).sum()), rows),
         Share(int(nearer.sum()), nearer.size),
         rate,
         threshold,
