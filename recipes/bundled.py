@@ -48,6 +48,7 @@ from cosy.train.data import mandarin
 from cosy.train.data.corpus import Corpus
 from cosy.train.data.english import draw, frequent_words, normal_form
 from cosy.train.data.espeak import EspeakVoice
+from cosy.train.data.plan import STYLED, english_voice, espeak_voice, in_language
 from cosy.train.data.speakers import STYLES, Voice
 from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
 from cosy.train.flow_pitch import PitchedFlowTask
@@ -88,7 +89,7 @@ MODEL = ModelConfig(
 
 TEMPERATURE = 0.85  # of the language model's head, see `assemble.sharpen`
 
-REFERENCE = "The garden behind the house was quiet, and a warm wind moved slowly through the tall green trees."
+REFERENCE = "The garden behind the house was quiet, and a warm wind moved slowly."
 PRESETS = {  # the first is the default
     "anna": Voice("", "slt"),
     "alex": Voice("", "rms"),
@@ -102,33 +103,15 @@ PRESETS = {  # the first is the default
 
 _READ_AS_PINYIN = re.compile(r"\b(you|a|me)\b", re.IGNORECASE)  # espeak-ng takes these words for syllables
 ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
-STYLED = 0.3  # share of a voice's utterances that are spoken in a style
-VARIANTS = "f1 f2 f3 f5 m1 m2 m5 m6".split()  # of espeak-ng; slot WER below 15 % at a low and at a high pitch
 MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
 NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
-FEMALE_BASES, MALE_BASES = ("slt",), ("rms", "awb", "kal16")
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
 
 
 def held_out_english() -> set[str]:
     """Normal forms of every sentence of the evaluation."""
     return {normal_form(s) for s in (*slot_sentences(400), *EVERYDAY)}
-
-
-def english_voice(name: str, rng: random.Random) -> Voice:
-    """A WORLD variant within what its teacher bears: a woman's tract grows, a man's shrinks."""
-    if rng.random() < 0.4:
-        teacher, formants, pitch = "slt", rng.uniform(0.84, 1.05), rng.uniform(0.55, 1.12)
-    else:
-        teacher = rng.choice(MALE_BASES)
-        formants = rng.uniform(0.95, 1.2)
-        pitch = rng.uniform(0.85, 1.25) * (1 + 0.45 * (formants - 0.95) / 0.25)
-    return Voice(name, teacher, pitch, formants, rng.uniform(0.7, 1.4), rng.uniform(0.92, 1.08))
-
-
-def espeak_voice(rng: random.Random) -> EspeakVoice:
-    return EspeakVoice(rng.choice(VARIANTS), rng.randint(38, 85), rng.randint(30, 75), rng.randint(215, 255))
 
 
 def _styled(texts: Iterator[str], count: int, language: str, rng: random.Random) -> tuple[Line, ...]:
@@ -164,10 +147,9 @@ def mandarin_jobs() -> list[Job]:
     jobs = [Job(f"cmn-{part:02d}", MANDARIN, _styled(chinese, 20, "zh", rng)) for part in range(15)]
     for number in range(BILINGUAL_VOICES):
         teacher = espeak_voice(rng)
-        slower = replace(teacher, words_per_minute=round(teacher.words_per_minute * 0.7))
-        name = f"both-{number:03d}"
-        jobs.append(Job(f"{name}-zh", Voice(name, teacher), _styled(chinese, 12, "zh", rng)))
-        jobs.append(Job(f"{name}-en", Voice(name, slower), _styled(english, 12, "en", rng)))
+        voice = Voice(f"both-{number:03d}", teacher)
+        jobs.append(Job(f"{voice.name}-zh", voice, _styled(chinese, 12, "zh", rng)))
+        jobs.append(Job(f"{voice.name}-en", in_language(voice, "en"), _styled(english, 12, "en", rng)))
     for number in range(MANDARIN_VOICES):
         voice = Voice(
             f"zh-{number:03d}", espeak_voice(rng), rng.uniform(0.95, 1.3), rng.uniform(0.88, 1.14),
@@ -178,22 +160,17 @@ def mandarin_jobs() -> list[Job]:
 
 
 def unseen_jobs() -> list[Job]:
-    """Twenty voices drawn like those of the training, from another seed; two utterances of 4 s and more each."""
+    """Twenty voices drawn like those of the training, from another seed; three long utterances each."""
     rng = random.Random(99)
-    english = (t for t in draw(98, frequent_words(6000), held_out_english()) if 12 <= len(t.split()) <= 18)
-    chinese = (t for t in _mandarin_texts(97) if len(t) > 20)
+    english = (t for t in draw(98, frequent_words(6000), held_out_english()) if 16 <= len(t.split()) <= 22)
+    chinese = (t for t in _mandarin_texts(97) if len(t) > 24)
     jobs = []
     for number in range(20):
         teacher = espeak_voice(rng)
-        if number < 10:
-            voice, language = english_voice(f"unseen-{number:02d}", rng), "en"
-        elif number < 15:
-            slower = replace(teacher, words_per_minute=round(teacher.words_per_minute * 0.7))
-            voice, language = Voice(f"unseen-{number:02d}", slower), "en"
-        else:
-            voice, language = Voice(f"unseen-{number:02d}", teacher), "zh"
+        name, language = f"unseen-{number:02d}", "en" if number < 15 else "zh"
+        voice = english_voice(name, rng) if number < 10 else in_language(Voice(name, teacher), language)
         texts = english if language == "en" else chinese
-        jobs.append(Job(voice.name, voice, tuple(Line(t, language) for t in itertools.islice(texts, 2))))
+        jobs.append(Job(name, voice, tuple(Line(t, language) for t in itertools.islice(texts, 3))))
     return jobs
 
 
@@ -305,7 +282,7 @@ class Recipe:
         for language in ("en", "zh"):
             lines = []
             for speaker, indices in corpus.by_speaker.items():
-                prompt, target = indices[:2]
+                prompt, target = sorted(indices, key=lambda i: -corpus.entries[i].tokens)[:2]
                 if corpus.entries[prompt].language == language:
                     wave = corpus.slice("wave", prompt).astype(np.float32) / 32768
                     soundfile.write(folder / f"{speaker}.wav", wave, SAMPLE_RATE_HZ)

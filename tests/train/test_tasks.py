@@ -24,7 +24,7 @@ from cosy.text.tokenizer import TextTokenizer
 from cosy.train.data.corpus import Corpus, Entry, build
 from cosy.train.flow import FlowTask
 from cosy.train.journal import Sound
-from cosy.train.lm import PLAIN, LMTask, Mix, Utterance, align, guidance, spoken_text
+from cosy.train.lm import LONG_S, PLAIN, LMTask, Mix, Utterance, align, guidance, spoken_text
 from cosy.train.speaker import SPEEDS, SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
@@ -332,6 +332,19 @@ def test_a_batch_of_the_language_model_keeps_to_its_size(corpus: Corpus, text_to
         assert (
             len(sequences.table) == 1 or sequences.table.numel() <= 1.3 * task.positions
         )  # bi-streaming rows are longer
+
+
+def test_long_texts_are_utterances_of_one_voice_in_a_row(corpus: Corpus, text_tokenizer: TextTokenizer) -> None:
+    mix = Mix(same_speaker=0.0, any_prompt=0.0, joined=1.0, sound=0.0, neutral_instruction=0.0)
+    task = lm(corpus, text_tokenizer, mix=mix)
+    longest = max(len(each.speech) for each in task.targets)
+    for seed in range(5):
+        joined = task._joined(0, np.random.default_rng(seed))
+        assert LONG_S[0] <= len(joined.speech) / TOKEN_RATE_HZ <= LONG_S[1] + longest / TOKEN_RATE_HZ
+        read, alone = text_tokenizer.decode(joined.text.tolist()), text_tokenizer.decode(task.targets[0].text.tolist())
+        assert read.startswith(alone)
+        assert read[len(alone)] == " ", "the next sentence follows after a space"
+        assert joined.speech_word.max() == joined.text_word.max()
 
 
 def test_corruption_changes_inputs_and_not_targets(corpus: Corpus, text_tokenizer: TextTokenizer) -> None:

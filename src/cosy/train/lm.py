@@ -29,6 +29,7 @@ from cosy.train.journal import Picture, Sample
 
 _WORD = re.compile(r"\s*\S+")
 NO_WORD = -2  # of text that is not spoken
+LONG_S = (6, 30)  # how long utterances in a row last
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,16 @@ class Mix:
 
     same_speaker: float = 0.15
     any_prompt: float = 0.25
+    joined: float = 0.25  # of neutral utterances drawn with replacement: several of one voice in a row, as a long text
     bistream: float = 0.3
     corrupt: float = 0.15  # of the speech inputs, replaced by random tokens
     sound: float = 0.04  # of neutral utterances: laughter or breath before or after it
     neutral_instruction: float = 0.08  # of neutral utterances: one that changes nothing
 
 
-PLAIN = Mix(same_speaker=0.0, any_prompt=0.0, bistream=0.5, corrupt=0.0, neutral_instruction=0.0)  # the official recipe
+PLAIN = Mix(
+    same_speaker=0.0, any_prompt=0.0, joined=0.0, bistream=0.5, corrupt=0.0, neutral_instruction=0.0
+)  # the official recipe
 
 
 class LMTask:
@@ -129,6 +133,7 @@ class LMTask:
         timed = any(entry.words for entry in targets.entries)
         self.guide_layer = None if guide_layer is None or not timed else min(guide_layer, last_layer)
         self.guide_heads = guide_heads
+        self.tokenizer = tokenizer
         self.end_of_prompt = tokenizer.end_of_prompt_id
         self.instructions = {
             style: [np.array(tokenizer.encode(text)) for text in texts] for style, texts in INSTRUCTIONS.items()
@@ -142,6 +147,8 @@ class LMTask:
         self.sounds = _aligned(sounds, tokenizer) if sounds else []
         self.styles = [entry.style for entry in targets.entries]
         self.speakers = [entry.speaker for entry in targets.entries]
+        self.first_words = [entry.words[0][0] if entry.words else "" for entry in targets.entries]
+        self.company = {s: [i for i in g if not self.styles[i]] for s, g in targets.by_speaker.items()}
         entries = prompts.entries
         if prompts is not targets:
             styled = [index for index, entry in enumerate(entries) if entry.style]  # whoever speaks it
@@ -167,7 +174,28 @@ class LMTask:
             return Utterance.join(parts if rng.random() < 0.6 else parts[::-1])
         if self.neutral and kind < self.mix.same_speaker + self.mix.any_prompt:
             return Utterance.join([self.prompts[int(rng.choice(self.neutral))], self.targets[index]])
-        return self.targets[index]
+        return self._joined(index, rng) if rng.random() < self.mix.joined else self.targets[index]
+
+    def _joined(self, index: int, rng: np.random.Generator) -> Utterance:
+        """An utterance and others of its voice in a row, so that a long text is nothing new."""
+        company = self.company.get(self.speakers[index], [])
+        parts, wanted = [self.targets[index]], int(rng.integers(*LONG_S)) * TOKEN_RATE_HZ
+        while company and sum(len(part.speech) for part in parts) < wanted:
+            parts.append(self._further(company[int(rng.integers(len(company)))]))
+        return Utterance.join(parts)
+
+    def _further(self, index: int) -> Utterance:
+        """A target as it reads in the middle of a text: after a space, where its script has spaces."""
+        utterance, word = self.targets[index], self.first_words[index]
+        if not word or not word.isascii():
+            return utterance
+        first = np.array(self.tokenizer.encode(f" {word}"), dtype=utterance.text.dtype)
+        rest = utterance.text_word > 0
+        return replace(
+            utterance,
+            text=np.concatenate([first, utterance.text[rest]]),
+            text_word=np.concatenate([np.zeros_like(first), utterance.text_word[rest]]),
+        )
 
     def _plan(self, rng: np.random.Generator) -> tuple[list[tuple[int, int]], list[int]]:
         """Every target with the prompt it is given (-1: none), and how many positions the two take."""
