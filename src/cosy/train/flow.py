@@ -27,7 +27,8 @@ class FlowTask:
 
     The speaker vector is that of any neutral utterance of the speaker, as the one of a prompt will be.  `network` is
     one to be trained further.  `epochs` draws every utterance once an epoch, alone and whole, in padded batches of like
-    length of `batch * max_tokens` tokens, as the official recipe does.  `vocoder` lets the samples be heard.
+    length of `batch * max_tokens` tokens, as the official recipe does.  `cond_rate` is the share of items with a
+    prompt, and `cond_share` the most it takes of them.  `vocoder` lets the samples be heard.
     """
 
     def __init__(
@@ -38,11 +39,14 @@ class FlowTask:
         max_tokens: int = 100,
         *,
         prior_weight: float = PRIOR_WEIGHT,
+        cond_rate: float = 0.5,
+        cond_share: float = 0.3,
         network: Flow | None = None,
         epochs: bool = False,
         vocoder: Vocoder | None = None,
     ) -> None:
         self.corpus, self.size, self.max_tokens, self.prior_weight = corpus, batch, max_tokens, prior_weight
+        self.cond_rate, self.cond_share = cond_rate, cond_share
         self.vocoder = vocoder
         self.speakers = list(corpus.by_speaker.values())
         entries = corpus.entries
@@ -111,17 +115,21 @@ class FlowTask:
         }
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        loss, figures, _ = self._losses(batch, progress)
+        loss, figures, _, _ = self._losses(batch, progress)
         return loss, figures
 
-    def _losses(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float], FlowLossDetails]:
+    def _losses(
+        self, batch: dict[str, Tensor], progress: float
+    ) -> tuple[Tensor, dict[str, float], FlowDraws, FlowLossDetails]:
         generator = torch.Generator().manual_seed(int(batch["seed"]))
         feat, lengths = batch["feat"], batch["length"]
-        draws = FlowDraws.sample(generator, lengths, feat.shape[1], self.flow.config)
+        draws = FlowDraws.sample(
+            generator, lengths, feat.shape[1], self.flow.config, cond_rate=self.cond_rate, cond_share=self.cond_share
+        )
         loss, details = flow_loss(self.flow, batch["token"], lengths, feat, batch["embedding"], draws)
         prior = ((details.mu.float() - feat).abs() * details.mask).sum() / (details.mask.sum() * feat.shape[-1])
         total = loss + self.prior_weight * (1 - progress) * prior
-        return total, {"flow": loss.item(), "prior": prior.item()}, details
+        return total, {"flow": loss.item(), "prior": prior.item()}, draws, details
 
     def samples(self, rng: np.random.Generator) -> dict[str, Sample]:
         """An utterance of the corpus beside what the flow makes of its tokens, and, with a vocoder, its sound."""
