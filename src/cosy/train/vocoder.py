@@ -21,8 +21,6 @@ from cosy.models.vocoder_loss import discriminator_loss, f0_loss, generator_loss
 from cosy.train.data.corpus import PER_TOKEN, Corpus
 from cosy.train.journal import Picture, Sample, Sound
 
-PREDICTED_F0_FROM = 0.7  # of the schedule
-
 
 class Segments:
     """Random stretches of `tokens` speech tokens, speakers by the root of what they say; short ones are padded."""
@@ -98,7 +96,8 @@ class _Waves:
 class VocoderTask(_Waves):
     """Decoder and source, with a trained F0 predictor that stays as it is; see `trainer.Task`.
 
-    `network` is one to be trained further; its own F0 predictor is replaced.
+    `network` is one to be trained further; its own F0 predictor is replaced.  From `predicted_f0_from` of the schedule on
+    it drives half of the batches; never (1.0) where mels are the flow's, whose F0 is not that of the waves.
     """
 
     def __init__(
@@ -109,15 +108,17 @@ class VocoderTask(_Waves):
         batch: int = 8,
         tokens: int = 16,
         *,
+        predicted_f0_from: float = 0.7,
         network: Vocoder | None = None,
     ) -> None:
         self.segments = Segments(corpus, batch, tokens)
+        self.predicted_f0_from = predicted_f0_from
         self.network = network or Vocoder(config)
         self.network.f0_predictor.load_state_dict(f0_predictor.state_dict())
         self.network.f0_predictor.requires_grad_(False)
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
-        predicted = progress > PREDICTED_F0_FROM and bool(batch["coin"] < 0.5)
+        predicted = progress > self.predicted_f0_from and bool(batch["coin"] < 0.5)
         f0 = self.network.f0(batch["mel"]) if predicted else batch["f0"]
         wave = self.network.decode(batch["mel"], self.network.source(f0, batch["noise"]))
         losses = stft_losses(wave, batch["wave"])
