@@ -1,10 +1,15 @@
 """The bundled checkpoint, version 2: English and Mandarin, many voices, from free speech engines.
 
-python recipes/bundled.py FOLDER STAGE...
+python recipes/bundled.py FOLDER STAGE... [--device cuda]
+
+The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, flow, remake, polish, lm,
+references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was; weights below
+FOLDER/start are where a network begins.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import logging
@@ -37,6 +42,7 @@ from cosy.config import (
     VocoderConfig,
 )
 from cosy.eval.sentences import EVERYDAY, MANDARIN_EVERYDAY, MIXED, slot_sentences
+from cosy.models.f0_predictor import F0Predictor
 from cosy.models.flow import Flow
 from cosy.models.speaker_encoder import SpeakerEncoder
 from cosy.models.speech_lm import SpeechLM
@@ -53,6 +59,7 @@ from cosy.train.data.speakers import STYLES, Voice
 from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
 from cosy.train.flow_pitch import PitchedFlowTask
 from cosy.train.lm import LMTask
+from cosy.train.remake import remake
 from cosy.train.speaker import SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
@@ -207,8 +214,8 @@ JOBS = {**VOICES, **SENTENCES, "sounds": sound_jobs}
 class Recipe:
     """The stages; everything lives below `folder`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        self.folder, self.device = folder, device
 
     def corpus(self, *names: str) -> Corpus:
         return Corpus(*(self.folder / name for name in names))
@@ -224,6 +231,7 @@ class Recipe:
         if start.exists():
             left = start_from(task.network, torch.load(start, weights_only=True))
             logging.info("%s starts from %s, except %s", name, start, ", ".join(left) or "nothing")
+        task.network.to(self.device)
         for row in Trainer(task, schedule, self.folder / "runs" / name).run():
             logging.info("%s %s", name, json.dumps({k: round(v, 4) for k, v in row.items()}))
 
@@ -263,11 +271,34 @@ class Recipe:
     def vocoder(self) -> None:
         predictor = self._network(F0Task(MODEL.hift, self.corpus(*VOICES)).network, "f0")
         task = VocoderTask(MODEL.hift, self.corpus(*VOICES), predictor)
-        self._train("vocoder", task, _schedule(1e-3, 1600, ema=0.998, clip_norm=20.0, precision="float32"))
+        self._train(
+            "vocoder", task, _schedule(1e-3, 4200, warmup_steps=50, ema=0.998, clip_norm=20.0, precision="float32")
+        )
 
     def flow(self) -> None:
-        task = PitchedFlowTask(MODEL.flow, self.corpus(*VOICES, "sounds"))
-        self._train("flow", task, _schedule(1.5e-3, 2800, warmup_steps=150, ema=0.998))
+        predictor = F0Predictor(MODEL.hift.f0_in_channels, MODEL.hift.f0_cond_channels, MODEL.hift.f0_num_class)
+        predictor = self._network(predictor, "f0").to(self.device)
+        corpus = self.corpus(*VOICES, "sounds")
+        task = PitchedFlowTask(MODEL.flow, corpus, predictor, batch=8, max_tokens=150, cond_rate=0.6, cond_share=0.6)
+        self._train("flow", task, _schedule(1.4e-3, 9000, warmup_steps=150, ema=0.998))
+
+    def remake(self) -> None:
+        """Mels by the flow, of the plain teachers and of every fourth of the other voices."""
+        shards = self.corpus(*VOICES).shards
+        plain = [shard for shard in shards if shard.name.split("-")[0] in (*PLAIN, "cmn")]
+        others = [shard for shard in shards if shard not in plain]
+        corpus = Corpus(*plain[::2], *others[::4])
+        for shard in remake(corpus, self._network(Flow(MODEL.flow), "flow", "flow."), self.folder / "remade"):
+            logging.info("%s", shard)
+
+    def polish(self) -> None:
+        """The vocoder learns what the flow gives it, without forgetting what a recording gives it."""
+        network = self._network(Vocoder(MODEL.hift), "vocoder")
+        corpus = Corpus(self.folder / "remade", *self.corpus(*VOICES).shards[::4])
+        task = VocoderTask(MODEL.hift, corpus, network.f0_predictor, predicted_f0_from=1.0, network=network)
+        self._train(
+            "polish", task, _schedule(5e-4, 1500, warmup_steps=50, ema=0.998, clip_norm=20.0, precision="float32")
+        )
 
     def references(self) -> None:
         """What the preset voices are made from: one recording of each."""
@@ -299,7 +330,7 @@ class Recipe:
     def assemble(self) -> None:
         """Write the model directory `model`."""
         llm = self._network(SpeechLM(MODEL.llm), "lm")
-        flow, hift = self._network(Flow(MODEL.flow), "flow", "flow."), self._network(Vocoder(MODEL.hift), "vocoder")
+        flow, hift = self._network(Flow(MODEL.flow), "flow", "flow."), self._network(Vocoder(MODEL.hift), "polish")
         sharpen(llm, TEMPERATURE)
         networks: dict[NetworkName, torch.nn.Module] = {"llm": llm, "flow": flow, "hift": hift}
         assemble(
@@ -338,15 +369,20 @@ def _schedule(learning_rate: float, steps: int, **options: Any) -> Schedule:
     return Schedule(learning_rate, minutes=math.inf, steps=steps, **options)
 
 
-def main(folder: str, *stages: str) -> None:
+def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("stages", nargs="+")
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    recipe = Recipe(Path(folder))
-    for stage in stages:
+    recipe = Recipe(arguments.folder, arguments.device)
+    for stage in arguments.stages:
         run: Callable[[], None] = getattr(recipe, stage)
         run()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -21,7 +21,7 @@ from cosy.models.speech_tokenizer import SpeechTokenizer
 
 def averaged(run: Path, prefix: str = "") -> dict[str, Tensor]:
     """The moving average of the weights in a training folder; of a part of the network, with `prefix` taken off."""
-    state = torch.load(run / "last.pt", weights_only=True)["average"]
+    state = torch.load(run / "last.pt", weights_only=True, map_location="cpu")["average"]
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 

@@ -96,8 +96,8 @@ class _Waves:
 class VocoderTask(_Waves):
     """Decoder and source, with a trained F0 predictor that stays as it is; see `trainer.Task`.
 
-    `network` is one to be trained further; its own F0 predictor is replaced.  From `predicted_f0_from` of the schedule on
-    it drives half of the batches; never (1.0) where mels are the flow's, whose F0 is not that of the waves.
+    `network` is one to be trained further; its own F0 predictor is replaced.  From `predicted_f0_from` of the schedule
+    on it drives half of the batches; never (1.0) where mels are the flow's, whose F0 is not that of the waves.
     """
 
     def __init__(
