@@ -16,7 +16,6 @@ import logging
 import math
 import random
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -315,7 +314,7 @@ class Recipe:
             for speaker, indices in corpus.by_speaker.items():
                 prompt, target = sorted(indices, key=lambda i: -corpus.entries[i].tokens)[:2]
                 if corpus.entries[prompt].language == language:
-                    wave = corpus.slice("wave", prompt).astype(np.float32) / 32768
+                    wave = corpus.slice("wave", prompt).astype(np.float32) / np.float32(32768)
                     soundfile.write(folder / f"{speaker}.wav", wave, SAMPLE_RATE_HZ)
                     text = corpus.entries[prompt].text
                     lines.append(f"{speaker}|{text}|{speaker}.wav|{corpus.entries[target].text}\n")
@@ -356,7 +355,7 @@ class Recipe:
         speakers = {}
         (directory / "references").mkdir(exist_ok=True)
         for index, entry in enumerate(references.entries):
-            wave = references.slice("wave", index).astype(np.float32) / 32768
+            wave = references.slice("wave", index).astype(np.float32) / np.float32(32768)
             soundfile.write(directory / "references" / f"{entry.speaker}.flac", wave, SAMPLE_RATE_HZ)
             voice = prepare_voice((wave, SAMPLE_RATE_HZ), entry.text, model, name=entry.speaker)
             tokens = voice.prompt_tokens[None].int()
