@@ -2,7 +2,7 @@
 
 python recipes/bundled.py FOLDER STAGE... [--device cuda]
 
-The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, flow, remake, polish, lm,
+The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, listener, flow, remake, polish, lm,
 references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was; weights below
 FOLDER/start are where a network begins.
 """
@@ -56,7 +56,8 @@ from cosy.train.data.espeak import EspeakVoice
 from cosy.train.data.plan import STYLED, english_voice, espeak_voice, in_language
 from cosy.train.data.speakers import STYLES, Voice
 from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
-from cosy.train.flow_pitch import PitchedFlowTask
+from cosy.train.flow_by_ear import FlowByEarTask
+from cosy.train.listener import Listener, ListenerTask
 from cosy.train.lm import LMTask
 from cosy.train.remake import remake
 from cosy.train.speaker import SpeakerTask, embed
@@ -274,11 +275,23 @@ class Recipe:
             "vocoder", task, _schedule(1e-3, 4200, warmup_steps=50, ema=0.998, clip_norm=20.0, precision="float32")
         )
 
+    def listener(self) -> None:
+        task = ListenerTask(self.corpus(*VOICES))
+        self._train("listener", task, _schedule(2e-3, 4700, warmup_steps=50, ema=0.99))
+
     def flow(self) -> None:
         predictor = F0Predictor(MODEL.hift.f0_in_channels, MODEL.hift.f0_cond_channels, MODEL.hift.f0_num_class)
-        predictor = self._network(predictor, "f0").to(self.device)
-        corpus = self.corpus(*VOICES, "sounds")
-        task = PitchedFlowTask(MODEL.flow, corpus, predictor, batch=8, max_tokens=150, cond_rate=0.6, cond_share=0.6)
+        ears = self._network(predictor, "f0"), self._network(Listener(), "listener")
+        task = FlowByEarTask(
+            MODEL.flow,
+            self.corpus(*VOICES, "sounds"),
+            *(ear.to(self.device) for ear in ears),
+            batch=8,
+            max_tokens=150,
+            cond_rate=0.6,
+            cond_share=0.6,
+            language_weights={"zh": 3.0},
+        )
         self._train("flow", task, _schedule(1.4e-3, 9000, warmup_steps=150, ema=0.998))
 
     def remake(self) -> None:

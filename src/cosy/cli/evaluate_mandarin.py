@@ -14,7 +14,6 @@ import typer
 if TYPE_CHECKING:
     from cosy.eval.intelligibility import Sound
     from cosy.eval.mandarin import Sentence
-    from cosy.train.data.espeak import EspeakVoice
 
 # Variants of espeak-ng.  The bundled checkpoint learns from the first (`recipes/bundled.py`), and the judge never heard
 # them; the others are relatives of those the judge learned from (`recipes/mandarin_judge.py`), kept back to test it.
@@ -67,17 +66,11 @@ def _spoken_by(variants: Sequence[str], sentences: Sequence[Sentence]) -> list[S
     """Every sentence by another voice."""
     from cosy.eval.syllables import written
     from cosy.train.data.espeak import speak
+    from cosy.train.data.plan import espeak_voice
 
     rng, sounds = random.Random(0), []
     for sentence in sentences:
         pieces = [(each.base, each.usual.replace("ü", "v") + each.marks) for each in written(sentence.pinyin)]
-        utterance = speak(teacher_voice(variants, rng), "zh", pieces)
+        utterance = speak(espeak_voice(rng, variants), "zh", pieces)
         sounds.append((utterance.audio, utterance.rate_hz))
     return sounds
-
-
-def teacher_voice(variants: Sequence[str], rng: random.Random) -> EspeakVoice:
-    """Drawn as the bundled checkpoint's teachers are."""
-    from cosy.train.data.espeak import EspeakVoice
-
-    return EspeakVoice(rng.choice(variants), rng.randint(38, 85), rng.randint(30, 75), rng.randint(215, 255))

@@ -4,6 +4,8 @@ L1 between the encoder's projection and the mel, which gives the encoder a direc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -28,7 +30,8 @@ class FlowTask:
     The speaker vector is that of any neutral utterance of the speaker, as the one of a prompt will be.  `network` is
     one to be trained further.  `epochs` draws every utterance once an epoch, alone and whole, in padded batches of like
     length of `batch * max_tokens` tokens, as the official recipe does.  `cond_rate` is the share of items with a
-    prompt, and `cond_share` the most it takes of them.  `vocoder` lets the samples be heard.
+    prompt, and `cond_share` the most it takes of them.  `language_weights` draws utterances of a language more often
+    than others, which count 1.  `vocoder` lets the samples be heard.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class FlowTask:
         prior_weight: float = PRIOR_WEIGHT,
         cond_rate: float = 0.5,
         cond_share: float = 0.3,
+        language_weights: Mapping[str, float] | None = None,
         network: Flow | None = None,
         epochs: bool = False,
         vocoder: Vocoder | None = None,
@@ -52,8 +56,10 @@ class FlowTask:
         entries = corpus.entries
         self.neutral = [np.array([i for i in s if not entries[i].style] or list(s)) for s in self.speakers]
         self.owner = {int(i): number for number, indices in enumerate(self.speakers) for i in indices}
-        shares = np.sqrt([sum(entries[i].tokens for i in indices) for indices in self.speakers])
+        weights = np.array([(language_weights or {}).get(entry.language, 1.0) for entry in entries])
+        shares = np.sqrt([sum(weights[i] * entries[i].tokens for i in indices) for indices in self.speakers])
         self.shares = shares / shares.sum()
+        self.among = [weights[indices] / weights[indices].sum() for indices in self.speakers]
         self.flow = network or self._initialised(Flow(config))
         self.network: nn.Module = self.flow
         self.buckets = Buckets(self._plan, batch * max_tokens) if epochs else None
@@ -80,7 +86,7 @@ class FlowTask:
         parts: list[dict[str, np.ndarray]] = []
         count = 0
         while count < tokens:
-            parts.append(self._heard(int(rng.choice(self.speakers[speaker]))))
+            parts.append(self._heard(int(rng.choice(self.speakers[speaker], p=self.among[speaker]))))
             count += len(parts[-1]["token"])
         start = int(rng.integers(count - tokens + 1))
 

@@ -119,9 +119,9 @@ def english_voice(name: str, rng: random.Random, teachers: Sequence[str] = TEACH
     return Voice(name, teacher, pitch, formants, rng.uniform(0.7, 1.4), rng.uniform(0.92, 1.08))
 
 
-def espeak_voice(rng: random.Random) -> EspeakVoice:
+def espeak_voice(rng: random.Random, variants: Sequence[str] = VARIANTS) -> EspeakVoice:
     """A voice of espeak-ng at the tempo of Mandarin."""
-    return EspeakVoice(rng.choice(VARIANTS), rng.randint(38, 85), rng.randint(30, 75), rng.randint(215, 255))
+    return EspeakVoice(rng.choice(variants), rng.randint(38, 85), rng.randint(30, 75), rng.randint(215, 255))
 
 
 def in_language(voice: Voice, language: str) -> Voice:

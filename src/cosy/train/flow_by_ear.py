@@ -1,0 +1,105 @@
+"""The flow's training by ear, for a small flow of many speakers, whose squared error alone finds pitch and phones late.
+
+Its encoder does not know the speaker, and its projection, 80 values wide, is drawn towards the mean mel of all
+speakers, in which no pitch is left.  A linear reading of the projection, there for training alone, asks it to keep
+voicing and the pitch relative to the speaker's own, which the speech tokens tell.
+
+The estimator, which knows the speaker, has to make Hz of it, and the squared error of a mel cares little where the
+harmonics are, or about the short and soft sounds that tell words apart.  So trained networks hear the mel that the
+estimated velocity leads to: an F0 predictor, and a recogniser of phones.  What they hear wrong is part of the loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cosy.config import FlowConfig
+from cosy.models.f0_predictor import F0Predictor
+from cosy.models.flow import Flow
+from cosy.models.flow_loss import FlowDraws, FlowLossDetails
+from cosy.train.data.corpus import Corpus
+from cosy.train.flow import FlowTask
+from cosy.train.listener import Listener
+from cosy.train.tokenizer import PITCH_UNIT, own_pitch
+
+READ_WEIGHT = 0.4
+HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 0.3, 0.3
+
+
+class FlowAndPitch(nn.Module):
+    """The flow and the linear reading of its encoder's projection."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__()
+        self.flow = flow
+        self.pitch = nn.Linear(flow.config.output_size, 2)
+
+
+class FlowByEarTask(FlowTask):
+    """`FlowTask` on a corpus with F0, and with phones for a `listener`; the flow is `network.flow`.
+
+    The F0 predictor and the listener stay as they are; what is None does not hear.
+    """
+
+    def __init__(
+        self,
+        config: FlowConfig,
+        corpus: Corpus,
+        f0_predictor: F0Predictor | None = None,
+        listener: Listener | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(config, corpus, **options)
+        self.f0_predictor = None if f0_predictor is None else f0_predictor.eval().requires_grad_(False)
+        self.listener = None if listener is None else listener.eval().requires_grad_(False)
+        self.reader = FlowAndPitch(self.flow)
+        self.network = self.reader
+        self.own_pitch = [own_pitch(corpus, indices) for indices in self.speakers]
+
+    def _heard(self, index: int) -> dict[str, np.ndarray]:
+        hz = self.corpus.slice("f0", index)
+        relative = (np.log(np.maximum(hz, 1.0)) - self.own_pitch[self.owner[index]]) / PITCH_UNIT
+        found = {**super()._heard(index), "voiced": hz > 0, "pitch": relative.clip(-4, 4), "hz": hz}
+        return found if self.listener is None else {**found, "phone": self.corpus.slice("phone", index)}
+
+    def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        loss, figures, draws, details = self._losses(batch, progress)
+        parts = [(READ_WEIGHT, self._read(batch, details))]
+        mel = _led_to(batch["feat"], draws, details).transpose(1, 2)
+        if self.f0_predictor is not None:
+            hz = self.f0_predictor(mel).float()
+            parts.append((HEARD_PITCH_WEIGHT, {"heard_pitch": _pitch_error(hz, batch, draws)}))
+        if self.listener is not None:
+            entropy = F.cross_entropy(self.listener(mel).float(), batch["phone"].long(), reduction="none")
+            counted = details.mask[..., 0] * draws.keep[:, None]
+            parts.append(
+                (HEARD_PHONES_WEIGHT, {"heard_phones": (entropy * counted).sum() / counted.sum().clamp(min=1)})
+            )
+        for weight, losses in parts:
+            loss = loss + weight * sum(losses.values())
+            figures |= {name: value.item() for name, value in losses.items()}
+        return loss, figures
+
+    def _read(self, batch: dict[str, Tensor], details: FlowLossDetails) -> dict[str, Tensor]:
+        voicing, pitch = self.reader.pitch(details.mu).float().unbind(-1)
+        frames, voiced = details.mask[..., 0], batch["voiced"]
+        voice = (F.binary_cross_entropy_with_logits(voicing, voiced, reduction="none") * frames).sum() / frames.sum()
+        tone = ((pitch - batch["pitch"]).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+        return {"pitch": tone, "voicing": voice}
+
+
+def _led_to(feat: Tensor, draws: FlowDraws, details: FlowLossDetails) -> Tensor:
+    """The mel (B, F, 80) that the estimated velocity leads to along a straight path."""
+    return feat + (1 - draws.t)[:, None, None] * (details.velocity.float() - details.target)
+
+
+def _pitch_error(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws) -> Tensor:
+    """Mean distance of the F0 heard from the true one, in `PITCH_UNIT`, where there is one and a speaker is given."""
+    counted = batch["voiced"] * draws.keep[:, None]
+    off: Tensor = (hz.clamp(min=20.0).log() - batch["hz"].clamp(min=20.0).log()).abs() / PITCH_UNIT
+    wrong: Tensor = (off.clamp(max=4.0) * counted).sum() / counted.sum().clamp(min=1)
+    return wrong

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cosy.models.f0_predictor import F0Predictor
+from cosy.models.flow_loss import FlowDraws, FlowLossDetails
+from cosy.train.data.corpus import Corpus
+from cosy.train.flow import FlowTask
+from cosy.train.flow_by_ear import FlowByEarTask, _led_to, _pitch_error
+from cosy.train.listener import Listener, ListenerTask
+from cosy.train.tokenizer import PITCH_UNIT
+from cosy.train.trainer import Schedule, Trainer
+from tests.model_dir import SMALL
+
+
+class FirstBand(nn.Module):
+    """Takes the first band of the mel for log F0."""
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return mel[:, 0].exp()
+
+
+def own_ears() -> tuple[F0Predictor, Listener]:
+    return F0Predictor(SMALL.hift.f0_in_channels, SMALL.hift.f0_cond_channels, SMALL.hift.f0_num_class), Listener()
+
+
+def test_reading_and_hearing_teach_the_flow_alone(corpus: Corpus) -> None:
+    ears = own_ears()
+    task = FlowByEarTask(SMALL.flow, corpus, *ears, batch=3, max_tokens=20)
+    loss, figures = task.loss(task.batch(np.random.default_rng(0)), 0.5)
+    loss.backward()
+    assert {"flow", "prior", "pitch", "voicing", "heard_pitch", "heard_phones"} == set(figures)
+    assert all(p.grad is not None for p in task.reader.pitch.parameters())
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in task.flow.decoder.parameters())
+    assert all(p.grad is None for ear in ears for p in ear.parameters())
+    trained = {id(p) for p in task.network.parameters()}
+    assert not any(id(p) in trained for ear in ears for p in ear.parameters())
+
+
+def test_without_ears_nothing_is_heard(corpus: Corpus) -> None:
+    task = FlowByEarTask(SMALL.flow, corpus, batch=3, max_tokens=20)
+    _, figures = task.loss(task.batch(np.random.default_rng(0)), 0.5)
+    assert not any(name.startswith("heard") for name in figures)
+
+
+def test_what_is_heard_is_the_end_of_the_path(corpus: Corpus) -> None:
+    task = FlowByEarTask(SMALL.flow, corpus, FirstBand(), batch=4, max_tokens=20)  # type: ignore[arg-type]
+    batch = task.batch(np.random.default_rng(1))
+    assert batch["voiced"].any()
+    batch["feat"][..., 0] = batch["hz"].clamp(min=20).log()
+    draws = FlowDraws.sample(torch.Generator(), batch["length"], batch["feat"].shape[1], SMALL.flow)
+    draws.keep[:] = torch.arange(len(draws.keep)) % 2 == 0
+    target = torch.zeros_like(batch["feat"])
+    mask = torch.ones(*target.shape[:2], 1, dtype=torch.bool)
+
+    def heard(velocity: Tensor) -> float:
+        mel = _led_to(batch["feat"], draws, FlowLossDetails(target, mask, velocity, target))
+        return float(_pitch_error(FirstBand()(mel.mT), batch, draws))
+
+    assert heard(target) == pytest.approx(0.0, abs=1e-5)
+    counted = batch["voiced"] * draws.keep[:, None]
+    expected = (counted * (1 - draws.t)[:, None]).sum() / counted.sum()
+    assert heard(target + PITCH_UNIT) == pytest.approx(float(expected), rel=1e-4), "nearer to the end less is wrong"
+
+
+def test_the_listener_learns_the_phones(corpus: Corpus, tmp_path: Path) -> None:
+    trainer = Trainer(ListenerTask(corpus, 4, 16), Schedule(5e-3, math.inf, 40, warmup_steps=1, log_steps=10), tmp_path)
+    rows = list(trainer.run())
+    assert rows[-1]["phone"] < 0.6 * rows[0]["phone"]
+
+
+def test_a_language_can_be_drawn_more_often(corpus: Corpus) -> None:
+    plain, often = (
+        FlowTask(SMALL.flow, corpus, language_weights=weights) for weights in (None, {corpus.entries[0].language: 9.0})
+    )
+    assert plain.among[0] == pytest.approx(np.full(len(plain.speakers[0]), 1 / len(plain.speakers[0])))
+    languages = [corpus.entries[i].language for i in often.speakers[0]]
+    assert often.among[0].sum() == pytest.approx(1.0)
+    assert len({round(float(p), 9) for p in often.among[0]}) == len(set(languages))
