@@ -71,6 +71,7 @@ N = TypeVar("N", bound=torch.nn.Module)
 TOKENIZER = SpeechTokenizerConfig(n_state=192, n_head=3, n_layer=3)
 SPEAKER = SpeakerEncoderConfig(front_channels=8, init_channels=32, growth_rate=8)
 TEXT_TOKENS, HANZI = 1000, 3000
+LONGEST = 80  # text tokens of a segment: beyond 30 words one in six stopped early
 MODEL = ModelConfig(
     llm=SpeechLMConfig(
         backbone=Qwen2Config(
@@ -262,7 +263,8 @@ class Recipe:
         if not base.exists():
             base = self.folder / "english_vocabulary"
             train_bpe([e.text for e in self.corpus("lm_en").entries], TEXT_TOKENS, base)
-        add_characters(base, [*mandarin.hanzi(HANZI), *"，。？！、；：“”《》（）…—"], self.folder / "vocabulary")
+        characters = [*mandarin.hanzi(HANZI), *"，。？！、；：“”《》（）…—"]
+        add_characters(base, characters, self.folder / "vocabulary", LONGEST)
 
     def f0(self) -> None:
         task = F0Task(MODEL.hift, self.corpus(*VOICES))

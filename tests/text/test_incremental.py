@@ -202,6 +202,17 @@ def test_a_sentence_without_end_is_cut_at_a_comma_and_else_between_words(fronten
     assert all(len(frontend.tokenizer.encode(segment)) <= SEGMENT_LIMIT + 1 for segment in words)
 
 
+def test_a_model_that_reads_less_gets_shorter_segments(frontend: TextFrontend) -> None:
+    short = TextFrontend(frontend.tokenizer)
+    short.limit = 30
+    clauses = spoken(short, "we all go there, " * 40)
+    sizes = [len(short.tokenizer.encode(clause)) for clause in clauses]
+    assert all(15 <= size <= 30 for size in sizes[:-1])
+    assert all(clause.endswith(",") for clause in clauses[:-1])
+    whole = [len(segment.ids) for segment in short.segments("we all go there, " * 40)]
+    assert max(whole) <= 30 + 1  # a full stop
+
+
 def test_splitting_and_normalising_can_be_switched_off(frontend: TextFrontend) -> None:
     assert len(spoken(frontend, "One sentence of words. " * 50, split=False)) == 1
     assert spoken(frontend, "Pi  is\n3.14, 50%", normalise=False) == ["Pi  is\n3.14, 50%."]

@@ -51,6 +51,15 @@ def test_a_long_sentence_is_cut_after_a_comma_where_there_is_one() -> None:
     assert all(segment.endswith((",", ".")) for segment in segments)
 
 
+@pytest.mark.parametrize("limit", [7, 40, 100])
+def test_a_model_that_reads_less_gets_shorter_segments(limit: int) -> None:
+    text = ("one two three, " * 30 + "end. ") * 2
+    segments = split_text(text, words, "en", limit)
+    assert max(map(words, segments)) <= limit
+    assert " ".join(segments).split() == text.split()
+    assert all(segment.endswith((",", ".")) for segment in segments)
+
+
 def test_closing_quotes_and_brackets_stay_with_their_sentence() -> None:
     text = "「你好。」" + "他" * 70 + "。" + "她" * 70 + "。（完。）"
     assert split_text(text, words, "zh") == ["「你好。」" + "他" * 70 + "。", "她" * 70 + "。（完。）"]

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosy.errors import MismatchError, MissingFileError, ParameterError
-from cosy.text.tokenizer import SPECIAL_TOKENS, TextTokenizer, TokenStream, train_bpe
+from cosy.text.frontend import TextFrontend
+from cosy.text.split import SEGMENT_LIMIT
+from cosy.text.tokenizer import SPECIAL_TOKENS, TextTokenizer, TokenStream, add_characters, train_bpe
 
 FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 # What makes trouble at a cut: merges, blanks, contractions, special tokens, marks that join the letter before.
@@ -116,6 +118,8 @@ def test_a_missing_file_is_named(copy: Path, name: str) -> None:
         ("tokenizer_config.json", b'{"added_tokens_decoder": {"7": {"content": "<|endoftext|>"}}}'),
         ("tokenizer_config.json", b'{"added_tokens_decoder": {"x": {"content": "<|endoftext|>"}}}'),
         ("tokenizer_config.json", b'{"added_tokens_decoder": [1]}'),
+        ("tokenizer_config.json", b'{"model_max_length": "long"}'),
+        ("tokenizer_config.json", b'{"model_max_length": 0}'),
     ],
 )
 def test_a_damaged_file_is_named(copy: Path, name: str, content: bytes) -> None:
@@ -148,3 +152,12 @@ def test_training_makes_at_most_the_entries_asked_for(tmp_path: Path) -> None:
 def test_a_vocabulary_smaller_than_the_bytes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="256"):
         train_bpe(["a"], 255, tmp_path)
+
+
+def test_a_vocabulary_may_say_how_much_is_read_at_once(tmp_path: Path) -> None:
+    plain = train_bpe(["a b"], 256, tmp_path / "plain")
+    assert plain.max_length > 10**9
+    short = add_characters(tmp_path / "plain", "好", tmp_path / "short", max_length=80)
+    assert short.max_length == 80
+    assert TextFrontend(short).limit == 80
+    assert TextFrontend(plain).limit == SEGMENT_LIMIT

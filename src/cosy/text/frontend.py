@@ -16,7 +16,7 @@ from cosy.text import official
 from cosy.text.lexicon import Lexicon
 from cosy.text.normalize import clean, language_of, write_out
 from cosy.text.rules import Log, Rewrite, differing
-from cosy.text.split import is_speakable, split_text
+from cosy.text.split import SEGMENT_LIMIT, is_speakable, split_text
 from cosy.text.tokenizer import END_OF_PROMPT
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class TextFrontend:
         policy: Policy = "cosy",
     ) -> None:
         self.tokenizer, self.lexicon, self.normalise, self.policy = tokenizer, lexicon, normalise, policy
+        self.limit = min(SEGMENT_LIMIT, tokenizer.max_length)  # of a segment
 
     def segments(
         self, text: str, language: str = "", split: bool = True, normalise: bool | None = None
@@ -113,7 +114,7 @@ class TextFrontend:
         if MARK.search(text):
             return [text]
         if self.policy == "cosy":
-            return split_text(text, self._length, language)
+            return split_text(text, self._length, language, self.limit)
         return official.segments(text, self._length) if normalise else [text]
 
     def _segment(self, text: str, language: str, hint: str) -> Segment:

@@ -20,11 +20,11 @@ from typing import NamedTuple
 from cosy.text.borders import BLANKS, Kind, next_border
 from cosy.text.frontend import MARK, TextFrontend
 from cosy.text.normalize import clean, language_of, write_out
-from cosy.text.split import SEGMENT_LIMIT, TOKEN_MAX, cut_long, is_speakable
+from cosy.text.split import cut_long, is_speakable
 from cosy.text.tokenizer import TokenStream
 from cosy.text.unicode import drop_lone_surrogates
 
-SEGMENT_TOKENS = 40  # a segment ends with the sentence that brings it here; at `TOKEN_MAX` a clause will do
+SEGMENT_TOKENS = 40  # a segment ends with the sentence that brings it here; at half of the limit a clause will do
 BLOCK = 1024  # characters looked at together: what is held is copied with every stretch
 LANGUAGE_WINDOW = 200  # characters from which the language is told
 
@@ -32,7 +32,6 @@ _EAST_ASIAN = ("zh", "ja")  # words without blanks; commas that would become ful
 _COMMAS = "，,、"
 _CLOSERS = '"”’」』）)】]»'
 _ENDED = ".?!;:…。？！；：؟۔।"
-_ENOUGH = {Kind.CLAUSE: TOKEN_MAX, Kind.SENTENCE: SEGMENT_TOKENS, Kind.PARAGRAPH: SEGMENT_TOKENS}
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,9 @@ class IncrementalText:
     ) -> None:
         self._lexicon = frontend.lexicon
         self._tokenizer = frontend.tokenizer
+        self._limit = frontend.limit
+        enough = min(SEGMENT_TOKENS, self._limit // 2)
+        self._enough = {Kind.CLAUSE: self._limit // 2, Kind.SENTENCE: enough, Kind.PARAGRAPH: enough}
         self._normalise = frontend.normalise if normalise is None else normalise
         self._split = split
         self._verbatim = frontend.policy == "official"
@@ -131,9 +133,9 @@ class IncrementalText:
         if not spoken:  # an emoji, say: it parts the words around it
             self._gap = stretch.gap or " "
             return
-        enough = _ENOUGH.get(kind) if self._split else None
+        enough = self._enough.get(kind) if self._split else None
         joint = self._joint(stretch.gap, spoken[0])
-        for part in cut_long(spoken, self._size) if self._split else [spoken]:
+        for part in cut_long(spoken, self._size, self._limit) if self._split else [spoken]:
             yield from self._place(joint, part, enough)
             joint = ""
 
@@ -161,7 +163,7 @@ class IncrementalText:
         if not self._split:
             yield self._emit(joint + part)
             return
-        if self._text and self._size(self._text + joint + part) > SEGMENT_LIMIT:
+        if self._text and self._size(self._text + joint + part) > self._limit:
             yield self._emit("", ends=True)
         if not self._text:
             joint, part = "", part.lstrip()

@@ -17,7 +17,7 @@ Length = Callable[[str], int]
 TOKEN_MAX = 80  # a segment is closed when the next sentence would take it beyond this ...
 TOKEN_MIN = 60  # ... and it is longer than this
 MERGE_LENGTH = 20  # a shorter last segment joins the one before
-SEGMENT_LIMIT = 2 * TOKEN_MAX  # no segment of `split_text` is longer
+SEGMENT_LIMIT = 2 * TOKEN_MAX  # no segment of `split_text` is longer, if the model can read as much
 
 CJK = ("zh", "ja", "yue")  # lengths in characters, full-width punctuation
 
@@ -60,8 +60,8 @@ def split_paragraph(
     return _pack(_sentences(text, boundaries, _QUOTE), size, token_max_n, token_min_n, merge_len)
 
 
-def split_text(text: str, length: Length, language: str) -> list[str]:
-    """Segments of at most `SEGMENT_LIMIT`, without surrounding white space, each with something to say.
+def split_text(text: str, length: Length, language: str, limit: int = SEGMENT_LIMIT) -> list[str]:
+    """Segments of at most `limit`, without surrounding white space, each with something to say.
 
     `language` is "zh", "ja" (lengths in characters) or any other (lengths by `length`, in tokens).
     """
@@ -72,8 +72,8 @@ def split_text(text: str, length: Length, language: str) -> list[str]:
     if not text.rstrip(_CLOSERS).endswith(tuple(boundaries)):
         text += "。" if lang == "zh" else "."
     sentences = _sentences(text, boundaries, _CLOSING, ends_sentence)
-    pieces = (piece for sentence in sentences for piece in cut_long(sentence, size))
-    packed = _pack(pieces, size, TOKEN_MAX, TOKEN_MIN, MERGE_LENGTH, SEGMENT_LIMIT)
+    pieces = (piece for sentence in sentences for piece in cut_long(sentence, size, limit))
+    packed = _pack(pieces, size, min(TOKEN_MAX, limit), min(TOKEN_MIN, limit), MERGE_LENGTH, limit)
     return [segment.strip() for segment in packed if is_speakable(segment)]
 
 
@@ -146,16 +146,17 @@ def _pack(
     return segments
 
 
-def cut_long(sentence: str, size: Length) -> Iterator[str]:
-    """Pieces of at most `TOKEN_MAX` of a sentence beyond `SEGMENT_LIMIT`: after a comma, else between words."""
-    if size(sentence) <= SEGMENT_LIMIT:
+def cut_long(sentence: str, size: Length, limit: int = SEGMENT_LIMIT) -> Iterator[str]:
+    """Pieces of at most `TOKEN_MAX` (and `limit`) of a sentence beyond `limit`: after a comma, else between words."""
+    if size(sentence) <= limit:
         yield sentence
         return
+    most = min(TOKEN_MAX, limit)
     held: list[tuple[str, int]] = []
     for unit in _UNIT.findall(sentence):
-        for part in _halved(unit, size):
+        for part in _halved(unit, size, most):
             tokens = size(part)
-            if held and sum(n for _, n in held) + tokens > TOKEN_MAX:
+            if held and sum(n for _, n in held) + tokens > most:
                 end = _last_comma(held) or len(held)
                 yield "".join(text for text, _ in held[:end])
                 held = held[end:]
@@ -163,15 +164,15 @@ def cut_long(sentence: str, size: Length) -> Iterator[str]:
     yield "".join(text for text, _ in held)
 
 
-def _halved(text: str, size: Length) -> list[str]:
+def _halved(text: str, size: Length, most: int) -> list[str]:
     """A word too long for a segment, in pieces; a combining mark stays with its letter."""
-    if size(text) <= TOKEN_MAX or len(text) < 2:
+    if size(text) <= most or len(text) < 2:
         return [text]
     middle = len(text) // 2
     latest = min(middle + STREAM_SAFE_MARKS, len(text) - 1)
     while middle < latest and is_combining(text[middle]):
         middle += 1
-    return _halved(text[:middle], size) + _halved(text[middle:], size)
+    return _halved(text[:middle], size, most) + _halved(text[middle:], size, most)
 
 
 def _last_comma(parts: list[tuple[str, int]]) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -71,7 +72,7 @@ _QWEN2_WORDS = (
 
 
 class TextTokenizer:
-    """The tokenizer of one vocabulary directory.
+    """The tokenizer of one vocabulary directory; `max_length` is how many ids a model of it reads at once.
 
     Raises MissingFileError if a file is absent and MismatchError if one is damaged or does not fit
     the others; both name the file.
@@ -80,6 +81,7 @@ class TextTokenizer:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self._tokenizer = _load(self.directory)
+        self.max_length = _max_length(self.directory / CONFIG_FILE)
         self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.special_ids = dict(
             zip(SPECIAL_TOKENS, range(self.vocab_size - len(SPECIAL_TOKENS), self.vocab_size), strict=True)
@@ -241,13 +243,14 @@ def train_bpe(texts: Iterable[str], vocab_size: int, directory: Path) -> TextTok
     return _write(tokenizer.model, directory)
 
 
-def _write(model: models.BPE, directory: Path) -> TextTokenizer:
+def _write(model: models.BPE, directory: Path, max_length: int | None = None) -> TextTokenizer:
     directory.mkdir(parents=True, exist_ok=True)
     model.save(str(directory))
     base = len(_read_vocab(directory / VOCAB_FILE))
     config = {
         "tokenizer_class": "Qwen2Tokenizer",
         "add_prefix_space": False,
+        **({} if max_length is None else {"model_max_length": max_length}),
         "added_tokens_decoder": {
             str(base + offset): {"content": token, "special": True} for offset, token in enumerate(SPECIAL_TOKENS)
         },
@@ -256,10 +259,13 @@ def _write(model: models.BPE, directory: Path) -> TextTokenizer:
     return TextTokenizer(directory)
 
 
-def add_characters(source: Path, characters: Iterable[str], directory: Path) -> TextTokenizer:
+def add_characters(
+    source: Path, characters: Iterable[str], directory: Path, max_length: int | None = None
+) -> TextTokenizer:
     """Write the vocabulary `source` to `directory` with every character of `characters` as one entry of its own.
 
-    Ids of `source` stay; the special tokens move behind the new entries.
+    Ids of `source` stay; the special tokens move behind the new entries.  `max_length` is written as
+    `model_max_length`: the ids that a segment of text may have.
     """
     vocab, merges = _read_vocab(source / VOCAB_FILE), _read_merges(source / MERGES_FILE)
     letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -269,7 +275,7 @@ def add_characters(source: Path, characters: Iterable[str], directory: Path) -> 
             if whole[:end] not in vocab:
                 merges.append((whole[: end - 1], whole[end - 1]))
                 vocab[whole[:end]] = len(vocab)
-    return _write(models.BPE(vocab, merges), directory)
+    return _write(models.BPE(vocab, merges), directory, max_length)
 
 
 def _byte_alphabet() -> list[str]:
@@ -305,6 +311,14 @@ def _load(directory: Path) -> tokenizers.Tokenizer:
             raise MismatchError(f"{directory / VOCAB_FILE} holds the special token {token} among its ordinary entries")
     _check_config(directory / CONFIG_FILE, config, tokenizer)
     return tokenizer
+
+
+def _max_length(path: Path) -> int:
+    """`model_max_length`, which may be absent, or a very large float for no limit."""
+    value = _read_json(path).get("model_max_length", sys.maxsize)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
+        raise MismatchError(f"{path}: model_max_length must be a number from 1, got {value!r}")
+    return min(int(value), sys.maxsize)
 
 
 def _read_text(path: Path) -> str:
