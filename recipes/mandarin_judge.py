@@ -3,10 +3,9 @@
     python recipes/mandarin_judge.py FOLDER
 
 It learns from espeak-ng in variants that no speech model of this project learns from (`cosy.train.data.plan` names
-theirs), most of the time syllables in random order, through random rooms, filters, noise and smoothing, and in part
-through the bundled checkpoint's vocoder, so that the sound of a vocoder is nothing new to it.  Nothing is kept: every
-batch is spoken when it is needed.  An uninterrupted run can be repeated from its seed; FOLDER keeps a checkpoint and
-the finished weights.  Needs `pip install "cosy[train]"`.
+theirs), most of the time syllables in random order, through random rooms, filters, noise and smoothing.  Nothing is
+kept: every batch is spoken when it is needed.  An uninterrupted run can be repeated from its seed; FOLDER keeps a
+checkpoint and the finished weights.  Needs `pip install "cosy[train]"`.
 """
 
 from __future__ import annotations
@@ -28,22 +27,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from cosy.api import BUNDLED_MODEL
-from cosy.audio.constants import SAMPLE_RATE_HZ
-from cosy.audio.features import mel_spectrogram
-from cosy.checkpoint.load import load_model
 from cosy.errors import TextError
 from cosy.eval.mandarin import held_out_sentences
 from cosy.eval.mandarin_judge import BLANK, CLASS_OF, STEP_S, JudgeConfig, SyllableNetwork, features
 from cosy.eval.recognise import RATE_HZ
 from cosy.eval.syllables import BASES, TONES, Expected, sandhi, written
 from cosy.train.assemble import averaged
-from cosy.train.data.corpus import level
 from cosy.train.data.espeak import EspeakVoice, speak
 from cosy.train.data.mandarin import draw, normal_form
 from cosy.train.data.synth import pieces
 from cosy.train.trainer import Schedule, Trainer
-from cosy.train.vocoder import spoken as vocoded
 
 LOW_VOICES = """Andy Denis Diogo Gene Gene2 Henrique Hugo Mario Mike Nguyen Reed RicishayMax adam boris david ed edward
     edward2 grandpa gustave iven2 iven3 iven4 john kaukovalta klatt4 klatt5 klatt6 max michel miguel mike2 norbert pablo
@@ -51,7 +44,6 @@ LOW_VOICES = """Andy Denis Diogo Gene Gene2 Henrique Hugo Mario Mike Nguyen Reed
 HIGH_VOICES = "Alicia grandma linda shelby steph steph3 zac".split()
 HIGH_SHARE = 0.4
 SALAD_SHARE = 0.65
-VOCODED_SHARE = 0.3
 SENTENCES = 3000  # drawn once
 MAX_S = 5.0
 FFT, ROOM = 108_000, RATE_HZ // 2  # holds MAX_S, the silence around it and the room
@@ -149,7 +141,6 @@ class JudgeTask:
     def __init__(self, config: JudgeConfig | None = None, batch: int = 8, sentence_count: int = SENTENCES) -> None:
         self.network, self.size = SyllableNetwork(config), batch
         self.sentences = list(islice(sentences(17), sentence_count))
-        self.vocoder = load_model(BUNDLED_MODEL, parts=("hift",)).hift
 
     def _example(self, rng: np.random.Generator) -> Example:
         known = self.sentences
@@ -157,7 +148,7 @@ class JudgeTask:
             said = salad(rng) if rng.random() < SALAD_SHARE else known[rng.integers(len(known))]
             utterance = speak(voice(rng), "zh", [(s.base, s.usual.replace("ü", "v") + s.marks) for s in said])
             speed = rng.uniform(0.85, 1.2)  # of playing: another pitch, other formants, another pace
-            wave = self._played(utterance.audio, utterance.rate_hz * speed, rng)
+            wave = soxr.resample(utterance.audio, utterance.rate_hz * speed, RATE_HZ, quality="QQ")
             if len(wave) < MAX_S * RATE_HZ:
                 break
         lead, tail = rng.integers(RATE_HZ // 20, RATE_HZ // 2, 2)
@@ -165,15 +156,6 @@ class JudgeTask:
         classes = torch.tensor([CLASS_OF[s.usual] for s in sandhi(said)])
         spans = [[(lead / RATE_HZ + s / speed) / STEP_S for s in (w.start_s, w.end_s)] for w in utterance.words]
         return Example(x, classes, _owners(classes, spans, len(x) // 2))
-
-    def _played(self, wave: np.ndarray, rate_hz: float, rng: np.random.Generator) -> np.ndarray:
-        """At the judge's rate, some of it by way of the vocoder."""
-        if rng.random() >= VOCODED_SHARE:
-            return np.asarray(soxr.resample(wave, rate_hz, RATE_HZ, quality="QQ"))
-        wave = level(soxr.resample(wave, rate_hz, SAMPLE_RATE_HZ, quality="QQ"))
-        with torch.no_grad():
-            made = vocoded(self.vocoder, mel_spectrogram(torch.from_numpy(wave)[None]), rng).samples
-        return np.asarray(soxr.resample(made, SAMPLE_RATE_HZ, RATE_HZ, quality="QQ"))
 
     def batch(self, rng: np.random.Generator) -> list[Example]:
         return [self._example(rng) for _ in range(self.size)]

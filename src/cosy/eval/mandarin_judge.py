@@ -89,7 +89,8 @@ def _autocorrelation(x: Tensor) -> Tensor:
     """Of x (..., n), 1 at lag 0."""
     n = x.shape[-1]
     raw = torch.fft.irfft(torch.fft.rfft(x, 2 * n).abs().square())[..., :n]
-    return raw / raw[..., :1].clamp_min(1e-9)
+    relative: Tensor = raw / raw[..., :1].clamp_min(1e-9)
+    return relative
 
 
 @dataclass(frozen=True)
