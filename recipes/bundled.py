@@ -40,6 +40,7 @@ from cosy.config import (
     SpeechTokenizerConfig,
     VocoderConfig,
 )
+from cosy.eval.mandarin import held_out_sentences
 from cosy.eval.sentences import EVERYDAY, MANDARIN_EVERYDAY, MIXED, slot_sentences
 from cosy.models.f0_predictor import F0Predictor
 from cosy.models.flow import Flow
@@ -144,7 +145,8 @@ def english_jobs() -> list[Job]:
 
 
 def _mandarin_texts(seed: int) -> Iterator[str]:
-    held_out = {mandarin.normal_form(s) for s in (*MANDARIN_EVERYDAY, *MIXED)}
+    judged = (sentence.text for sentence in held_out_sentences())
+    held_out = {mandarin.normal_form(s) for s in (*MANDARIN_EVERYDAY, *MIXED, *judged)}
     return (t for t in mandarin.draw(seed, held_out) if not _READ_AS_PINYIN.search(t))
 
 

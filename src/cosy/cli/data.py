@@ -150,12 +150,14 @@ def _required(teachers: tuple[str, ...]) -> tuple[str, ...]:
 
 def _held_out() -> dict[str, set[str]]:
     """Normal forms of the sentences that `cosy eval` listens to: nothing is to be trained on them."""
+    from cosy.eval.mandarin import held_out_sentences
     from cosy.eval.sentences import EVERYDAY, MANDARIN_EVERYDAY, MIXED, slot_sentences
     from cosy.train.data import english, mandarin
 
+    judged = (sentence.text for sentence in held_out_sentences())
     return {
         "en": {english.normal_form(sentence) for sentence in (*EVERYDAY, *slot_sentences(MOST_SLOT_SENTENCES))},
-        "zh": {mandarin.normal_form(sentence) for sentence in (*MANDARIN_EVERYDAY, *MIXED)},
+        "zh": {mandarin.normal_form(sentence) for sentence in (*MANDARIN_EVERYDAY, *MIXED, *judged)},
     }
 
 
