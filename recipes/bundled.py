@@ -25,7 +25,7 @@ import numpy as np
 import soundfile
 import torch
 
-from cosy.audio.constants import SAMPLE_RATE_HZ
+from cosy.audio.constants import FRAMES_PER_TOKEN, SAMPLE_RATE_HZ
 from cosy.checkpoint.layout import Part as NetworkName
 from cosy.checkpoint.load import load_model
 from cosy.checkpoint.speakers import Speaker, write_speakers
@@ -96,6 +96,8 @@ MODEL = ModelConfig(
     hift=VocoderConfig(base_channels=64, f0_cond_channels=128),
 )  # fmt: skip
 
+CHUNK_TOKENS = MODEL.flow.encoder.static_chunk_size
+FIRST_TOKENS = 20  # in the first piece of a preset's stream: it plays until the next is made, and is there soon
 TEMPERATURE = 0.85  # of the language model's head, see `assemble.sharpen`
 
 REFERENCE = "The garden behind the house was quiet, and a warm wind moved slowly."
@@ -375,8 +377,10 @@ class Recipe:
             wave = references.slice("wave", index).astype(np.float32) / np.float32(32768)
             soundfile.write(directory / "references" / f"{entry.speaker}.flac", wave, SAMPLE_RATE_HZ)
             voice = prepare_voice((wave, SAMPLE_RATE_HZ), entry.text, model, name=entry.speaker)
-            tokens = voice.prompt_tokens[None].int()
-            speakers[entry.speaker] = Speaker(voice.embedding[None], None, tokens, voice.prompt_mel[None])
+            kept = len(voice.prompt_tokens)
+            kept -= (kept + FIRST_TOKENS) % CHUNK_TOKENS  # chunks are counted from the prompt's beginning
+            tokens, mel = voice.prompt_tokens[None, :kept].int(), voice.prompt_mel[None, : FRAMES_PER_TOKEN * kept]
+            speakers[entry.speaker] = Speaker(voice.embedding[None], None, tokens, mel)
         write_speakers({name: speakers[name] for name in PRESETS}, directory / "spk2info.safetensors")
 
 
