@@ -197,7 +197,7 @@ def test_in_numpy_a_prefix_may_be_read_at_once_or_in_parts() -> None:
     ("kind", "divergence", "agreement"),
     [
         pytest.param("bfloat16", 1e-3, 0.97, marks=needs["bfloat16"]),
-        pytest.param("int8", 2e-2, 0.9, marks=needs["int8"]),
+        pytest.param("int8", 2e-2, 0.85, marks=needs["int8"]),
     ],
 )
 def test_a_trained_model_keeps_its_distributions(
