@@ -80,8 +80,9 @@ class TextTokenizer:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self._tokenizer = _load(self.directory)
-        self.max_length = _max_length(self.directory / CONFIG_FILE)
+        config = _read_json(self.directory / CONFIG_FILE)
+        self._tokenizer = _load(self.directory, config)
+        self.max_length = _max_length(self.directory / CONFIG_FILE, config)
         self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.special_ids = dict(
             zip(SPECIAL_TOKENS, range(self.vocab_size - len(SPECIAL_TOKENS), self.vocab_size), strict=True)
@@ -296,10 +297,9 @@ def _assemble(model: models.BPE) -> tokenizers.Tokenizer:
     return tokenizer
 
 
-def _load(directory: Path) -> tokenizers.Tokenizer:
+def _load(directory: Path, config: dict[str, Any]) -> tokenizers.Tokenizer:
     vocab = _read_vocab(directory / VOCAB_FILE)
     merges = _read_merges(directory / MERGES_FILE)
-    config = _read_json(directory / CONFIG_FILE)
     try:
         model = models.BPE(vocab, merges)
     except Exception as error:  # the library raises plain Exception
@@ -313,9 +313,9 @@ def _load(directory: Path) -> tokenizers.Tokenizer:
     return tokenizer
 
 
-def _max_length(path: Path) -> int:
+def _max_length(path: Path, config: dict[str, Any]) -> int:
     """`model_max_length`, which may be absent, or a very large float for no limit."""
-    value = _read_json(path).get("model_max_length", sys.maxsize)
+    value = config.get("model_max_length", sys.maxsize)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
         raise MismatchError(f"{path}: model_max_length must be a number from 1, got {value!r}")
     return min(int(value), sys.maxsize)
