@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cosy.cli.figures import tell
 from cosy.errors import AudioError, InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -74,12 +74,7 @@ def intelligibility(
     from cosy.eval.speaker import open_speaker  # only now: missing recordings are told before a model is loaded
 
     rows = compare(open_speaker(model, streaming=streaming), sentences, teacher, seed)
-    table = markdown(rows, words)
-    typer.echo(table, nl=False)
-    if md_file is not None:
-        md_file.write_text(table, encoding="utf-8")
-    if json_file is not None:
-        json_file.write_text(json.dumps(as_data(rows, words), indent=1) + "\n", encoding="utf-8")
+    tell(markdown(rows, words), as_data(rows, words), md_file, json_file)
 
 
 @eval_app.command()
@@ -295,12 +290,7 @@ def _progress(done: int, of: int) -> None:
 
 def _finish(report: Path | None, markdown: str, data: dict[str, Any]) -> None:
     """Figures to standard output and into the folder of the report."""
-    typer.echo(markdown, nl=False)
-    if report is not None:
-        (report / "report.md").write_text(markdown, encoding="utf-8")
-        (report / "report.json").write_text(
-            json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
+    tell(markdown, data, report and report / "report.md", report and report / "report.json")
 
 
 def _read(folder: Path, count: int) -> list[Sound]:

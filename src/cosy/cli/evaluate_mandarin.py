@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cosy.cli.figures import tell
 
 if TYPE_CHECKING:
     from cosy.eval.intelligibility import Sound
@@ -54,12 +55,7 @@ def mandarin(
 
         speaker = open_speaker(model, voice, streaming=streaming)
     rows = compare(MandarinJudge.load(), speaker, sentences, taught, seed)
-    table = markdown(rows)
-    typer.echo(table, nl=False)
-    if md_file is not None:
-        md_file.write_text(table, encoding="utf-8")
-    if json_file is not None:
-        json_file.write_text(json.dumps(as_data(rows), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    tell(markdown(rows), as_data(rows), md_file, json_file)
 
 
 def _spoken_by(variants: Sequence[str], sentences: Sequence[Sentence]) -> list[Sound]:

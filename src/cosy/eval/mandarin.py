@@ -16,6 +16,7 @@ import numpy as np
 
 from cosy.eval.intelligibility import Sound, Speaker
 from cosy.eval.mandarin_judge import CIRCULARITY, MandarinJudge
+from cosy.eval.report import finite, line, percent
 from cosy.eval.syllable_error import Hearing, SyllableErrors, error_rates, syllable_errors, tone_confusion
 from cosy.eval.syllables import TONES, Expected, spoken
 from cosy.eval.wer import ErrorRate
@@ -122,15 +123,15 @@ def markdown(rows: Sequence[Row]) -> str:
     """The rates in percent with their standard errors, the tones of the system, and what the figures are worth."""
     system = next((row for row in rows if row.name == "text to wave"), rows[0])
     lines = [
-        _line(["audio", "syllable error %", "base error %", "tone error %", "clips", "audio s"]),
-        _line(["---"] + ["---:"] * 5),
-        *(_line(_cells(row)) for row in rows),
+        line(["audio", "syllable error %", "base error %", "tone error %", "clips", "audio s"]),
+        line(["---"] + ["---:"] * 5),
+        *(line(_cells(row)) for row in rows),
         "",
         f"Tones of {system.name!r} where the base was right (rows: to be said, columns: heard; 5 is neutral):",
         "",
-        _line(["", *TONES]),
-        _line(["---"] + ["---:"] * len(TONES)),
-        *(_line([tone, *map(str, counts)]) for tone, counts in zip(TONES, system.confusion, strict=True)),
+        line(["", *TONES]),
+        line(["---"] + ["---:"] * len(TONES)),
+        *(line([tone, *map(str, counts)]) for tone, counts in zip(TONES, system.confusion, strict=True)),
         "",
         *(f"- {row.name}: {row.note}" for row in rows if row.note),
         f"- These figures are partly circular: {CIRCULARITY}.",
@@ -138,20 +139,9 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def _cells(row: Row) -> list[str]:
-    rates = (_percent(rate) for rate in (row.errors.syllable, row.errors.base, row.errors.tone))
+    rates = (percent(rate) for rate in (row.errors.syllable, row.errors.base, row.errors.tone))
     return [row.name, *rates, str(len(row.heard)) if row.heard else "-", f"{row.audio_s:.0f}"]
-
-
-def _percent(rate: ErrorRate | None) -> str:
-    if rate is None:
-        return "-"
-    spread = "" if np.isnan(rate.standard_error) else f" ± {100 * rate.standard_error:.1f}"
-    return f"{100 * rate.rate:.1f}{spread}"
 
 
 def as_data(rows: Sequence[Row]) -> dict[str, Any]:
@@ -175,5 +165,9 @@ def _data(row: Row) -> dict[str, Any]:
 
 
 def _rate(rate: ErrorRate) -> dict[str, Any]:
-    error = None if np.isnan(rate.standard_error) else rate.standard_error
-    return {"rate": rate.rate, "errors": rate.errors, "of": rate.words, "standard_error": error}
+    return {
+        "rate": rate.rate,
+        "errors": rate.errors,
+        "of": rate.words,
+        "standard_error": finite(rate.standard_error),
+    }

@@ -28,8 +28,8 @@ def markdown(rows: Sequence[Row], known: frozenset[str] | None = None) -> str:
 
     With the `known` words of a training, how many of them and of all others were missed, below the table.
     """
-    lines = [_line(_HEADINGS), _line(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
-    lines += [_line(_cells(row)) for row in rows]
+    lines = [line(_HEADINGS), line(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
+    lines += [line(_cells(row)) for row in rows]
     notes = [f"- {row.name}: {row.note}" for row in rows if row.note]
     if known is not None:
         heard = [(row.name, search, pairs) for row in rows for search, pairs in row.heard.items()]
@@ -53,7 +53,7 @@ def _data(row: Row) -> dict[str, Any]:
         "audio_s": row.audio_s,
         "wer": {search: _rate(rate) for search, rate in row.wer.items()},
         "dnsmos": None if row.mos is None else {"overall": row.mos.overall, "p808": row.mos.p808},
-        "f0_correlation": _finite(row.f0_correlation),
+        "f0_correlation": finite(row.f0_correlation),
         "note": row.note,
         "heard": {s: [{"heard": h, "expected": e} for h, e in pairs] for s, pairs in row.heard.items()},
     }
@@ -64,28 +64,31 @@ def _rate(rate: ErrorRate) -> dict[str, Any]:
         "rate": rate.rate,
         "errors": rate.errors,
         "words": rate.words,
-        "standard_error": _finite(rate.standard_error),
+        "standard_error": finite(rate.standard_error),
     }
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """What JSON can hold: a number, or None."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def _cells(row: Row) -> list[str]:
-    rates = [_percent(row.wer.get(search)) for search in SEARCHES]
+    rates = [percent(row.wer.get(search)) for search in SEARCHES]
     mos = "-" if row.mos is None else f"{row.mos.overall:.2f} / {row.mos.p808:.2f}"
-    correlation = _finite(row.f0_correlation)
+    correlation = finite(row.f0_correlation)
     f0 = "-" if correlation is None else f"{correlation:.2f}"
     return [row.name, *rates, mos, f0, str(row.sentences), f"{row.audio_s:.0f}"]
 
 
-def _percent(rate: ErrorRate | None) -> str:
+def percent(rate: ErrorRate | None) -> str:
+    """The rate with its standard error, in percent."""
     if rate is None:
         return "-"
     error = "" if math.isnan(rate.standard_error) else f" ± {100 * rate.standard_error:.1f}"
     return f"{100 * rate.rate:.1f}{error}"
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
