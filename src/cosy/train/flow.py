@@ -5,6 +5,7 @@ L1 between the encoder's projection and the mel, which gives the encoder a direc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,7 +31,8 @@ class FlowTask:
     The speaker vector is that of any neutral utterance of the speaker, as the one of a prompt will be.  `network` is
     one to be trained further.  `epochs` draws every utterance once an epoch, alone and whole, in padded batches of like
     length of `batch * max_tokens` tokens, as the official recipe does.  `cond_rate` is the share of items with a
-    prompt, and `cond_share` the most it takes of them.  `language_weights` draws utterances of a language more often
+    prompt, and `cond_share` the most it takes of them.  `cosine_time` draws early flow times more often, as a solver
+    with cosine steps spends them.  `language_weights` draws utterances of a language more often
     than others, which count 1.  `vocoder` lets the samples be heard.
     """
 
@@ -44,13 +46,14 @@ class FlowTask:
         prior_weight: float = PRIOR_WEIGHT,
         cond_rate: float = 0.5,
         cond_share: float = 0.3,
+        cosine_time: bool = False,
         language_weights: Mapping[str, float] | None = None,
         network: Flow | None = None,
         epochs: bool = False,
         vocoder: Vocoder | None = None,
     ) -> None:
         self.corpus, self.size, self.max_tokens, self.prior_weight = corpus, batch, max_tokens, prior_weight
-        self.cond_rate, self.cond_share = cond_rate, cond_share
+        self.draws = partial(FlowDraws.sample, cond_rate=cond_rate, cond_share=cond_share, cosine_time=cosine_time)
         self.vocoder = vocoder
         self.speakers = list(corpus.by_speaker.values())
         entries = corpus.entries
@@ -129,9 +132,7 @@ class FlowTask:
     ) -> tuple[Tensor, dict[str, float], FlowDraws, FlowLossDetails]:
         generator = torch.Generator().manual_seed(int(batch["seed"]))
         feat, lengths = batch["feat"], batch["length"]
-        draws = FlowDraws.sample(
-            generator, lengths, feat.shape[1], self.flow.config, cond_rate=self.cond_rate, cond_share=self.cond_share
-        )
+        draws = self.draws(generator, lengths, feat.shape[1], self.flow.config)
         loss, details = flow_loss(self.flow, batch["token"], lengths, feat, batch["embedding"], draws)
         prior = ((details.mu.float() - feat).abs() * details.mask).sum() / (details.mask.sum() * feat.shape[-1])
         total = loss + self.prior_weight * (1 - progress) * prior

@@ -1,8 +1,9 @@
 """The flow's training by ear, for a small flow of many speakers, whose squared error alone finds pitch and phones late.
 
 Its encoder does not know the speaker, and its projection, 80 values wide, is drawn towards the mean mel of all
-speakers, in which no pitch is left.  A linear reading of the projection, there for training alone, asks it to keep
-voicing and the pitch relative to the speaker's own, which the speech tokens tell.
+speakers, in which no pitch is left, and little of what sets phones apart.  A linear reading of the projection, there
+for training alone, asks it to keep voicing, the pitch relative to the speaker's own, and the phone, which the speech
+tokens tell.
 
 The estimator, which knows the speaker, has to make Hz of it, and the squared error of a mel cares little where the
 harmonics are, or about the short and soft sounds that tell words apart.  So trained networks hear the mel that the
@@ -18,25 +19,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosy.config import FlowConfig
-from cosy.models.f0_predictor import F0Predictor
 from cosy.models.flow import Flow
 from cosy.models.flow_loss import FlowDraws, FlowLossDetails
 from cosy.train.data.corpus import Corpus
+from cosy.train.data.phones import PHONES
 from cosy.train.flow import FlowTask
 from cosy.train.listener import Listener
 from cosy.train.tokenizer import PITCH_UNIT, own_pitch
 
 READ_WEIGHT = 0.4
-HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 0.3, 0.3
+HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 0.3, 0.5
 
 
-class FlowAndPitch(nn.Module):
-    """The flow and the linear reading of its encoder's projection."""
+class FlowAndReader(nn.Module):
+    """The flow, and the linear reading of its encoder's projection: voicing, pitch, phones."""
 
     def __init__(self, flow: Flow) -> None:
         super().__init__()
         self.flow = flow
         self.pitch = nn.Linear(flow.config.output_size, 2)
+        self.phones = nn.Linear(flow.config.output_size, len(PHONES))
 
 
 class FlowByEarTask(FlowTask):
@@ -49,14 +51,14 @@ class FlowByEarTask(FlowTask):
         self,
         config: FlowConfig,
         corpus: Corpus,
-        f0_predictor: F0Predictor | None = None,
+        f0_predictor: nn.Module | None = None,
         listener: Listener | None = None,
         **options: Any,
     ) -> None:
         super().__init__(config, corpus, **options)
         self.f0_predictor = None if f0_predictor is None else f0_predictor.eval().requires_grad_(False)
         self.listener = None if listener is None else listener.eval().requires_grad_(False)
-        self.reader = FlowAndPitch(self.flow)
+        self.reader = FlowAndReader(self.flow)
         self.network = self.reader
         self.own_pitch = [own_pitch(corpus, indices) for indices in self.speakers]
 
@@ -74,11 +76,8 @@ class FlowByEarTask(FlowTask):
             hz = self.f0_predictor(mel).float()
             parts.append((HEARD_PITCH_WEIGHT, {"heard_pitch": _pitch_error(hz, batch, draws)}))
         if self.listener is not None:
-            entropy = F.cross_entropy(self.listener(mel).float(), batch["phone"].long(), reduction="none")
             counted = details.mask[..., 0] * draws.keep[:, None]
-            parts.append(
-                (HEARD_PHONES_WEIGHT, {"heard_phones": (entropy * counted).sum() / counted.sum().clamp(min=1)})
-            )
+            parts.append((HEARD_PHONES_WEIGHT, {"heard_phones": _phone_error(self.listener(mel), batch, counted)}))
         for weight, losses in parts:
             loss = loss + weight * sum(losses.values())
             figures |= {name: value.item() for name, value in losses.items()}
@@ -89,12 +88,23 @@ class FlowByEarTask(FlowTask):
         frames, voiced = details.mask[..., 0], batch["voiced"]
         voice = (F.binary_cross_entropy_with_logits(voicing, voiced, reduction="none") * frames).sum() / frames.sum()
         tone = ((pitch - batch["pitch"]).abs() * voiced).sum() / voiced.sum().clamp(min=1)
-        return {"pitch": tone, "voicing": voice}
+        read = {"pitch": tone, "voicing": voice}
+        if self.listener is None:
+            return read
+        phones = self.reader.phones(details.mu).transpose(1, 2)
+        return {**read, "phones": _phone_error(phones, batch, frames)}
 
 
 def _led_to(feat: Tensor, draws: FlowDraws, details: FlowLossDetails) -> Tensor:
     """The mel (B, F, 80) that the estimated velocity leads to along a straight path."""
     return feat + (1 - draws.t)[:, None, None] * (details.velocity.float() - details.target)
+
+
+def _phone_error(logits: Tensor, batch: dict[str, Tensor], counted: Tensor) -> Tensor:
+    """Mean cross-entropy of logits (B, phones, F) where `counted` (B, F)."""
+    entropy = F.cross_entropy(logits.float(), batch["phone"].long(), reduction="none")
+    wrong: Tensor = (entropy * counted).sum() / counted.sum().clamp(min=1)
+    return wrong
 
 
 def _pitch_error(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws) -> Tensor:

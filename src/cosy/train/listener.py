@@ -1,4 +1,4 @@
-"""A small recogniser of phones in a mel, which listens while the flow is trained; see `flow_pitch`.
+"""A small recogniser of phones in a mel, which listens while the flow is trained; see `flow_by_ear`.
 
 It hears six frames to either side of each, too little to guess a word, so what it hears must be in the mel.
 """
