@@ -15,7 +15,6 @@ import json
 import logging
 import math
 import random
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,8 +39,7 @@ from cosy.config import (
     SpeechTokenizerConfig,
     VocoderConfig,
 )
-from cosy.eval.mandarin import held_out_sentences
-from cosy.eval.sentences import EVERYDAY, MANDARIN_EVERYDAY, MIXED, slot_sentences
+from cosy.eval.held_out import held_out
 from cosy.models.f0_predictor import F0Predictor
 from cosy.models.flow import Flow
 from cosy.models.speaker_encoder import SpeakerEncoder
@@ -52,9 +50,8 @@ from cosy.text.tokenizer import TextTokenizer, add_characters, train_bpe
 from cosy.train.assemble import assemble, averaged, sharpen, start_from
 from cosy.train.data import mandarin
 from cosy.train.data.corpus import Corpus
-from cosy.train.data.english import draw, frequent_words, normal_form
 from cosy.train.data.espeak import EspeakVoice
-from cosy.train.data.plan import STYLED, english_voice, espeak_voice, in_language
+from cosy.train.data.plan import STYLED, english_voice, espeak_voice, in_language, texts
 from cosy.train.data.speakers import STYLES, Voice
 from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
 from cosy.train.flow_by_ear import FlowByEarTask
@@ -65,6 +62,7 @@ from cosy.train.speaker import SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
 from cosy.train.vocoder import F0Task, VocoderTask
+from cosy.types import Samples
 from cosy.voices.prepare import prepare_voice
 
 N = TypeVar("N", bound=torch.nn.Module)
@@ -93,7 +91,7 @@ MODEL = ModelConfig(
         ),
         estimator=EstimatorConfig(channels=96, attention_head_dim=32, num_heads=3, n_blocks=1, num_mid_blocks=3),
     ),
-    hift=VocoderConfig(base_channels=64, f0_cond_channels=128),
+    hift=VocoderConfig(base_channels=128, f0_cond_channels=128),
 )  # fmt: skip
 
 CHUNK_TOKENS = MODEL.flow.encoder.static_chunk_size
@@ -112,50 +110,39 @@ PRESETS = {  # the first is the default
     "diana": Voice("", EspeakVoice("f2", 45, 60, 165)),  # the voice of MANDARIN
 }
 
-_READ_AS_PINYIN = re.compile(r"\b(you|a|me)\b", re.IGNORECASE)  # espeak-ng takes these words for syllables
 ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
 MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
 NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
+HELD_OUT = held_out()
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
 
 
-def held_out_english() -> set[str]:
-    """Normal forms of every sentence of the evaluation."""
-    return {normal_form(s) for s in (*slot_sentences(400), *EVERYDAY)}
-
-
-def _styled(texts: Iterator[str], count: int, language: str, rng: random.Random) -> tuple[Line, ...]:
+def _styled(drawn: Iterator[str], count: int, language: str, rng: random.Random) -> tuple[Line, ...]:
     styles = list(STYLES)[1:]
     return tuple(
         Line(text, language, rng.choice(styles) if rng.random() < STYLED else "")
-        for text in itertools.islice(texts, count)
+        for text in itertools.islice(drawn, count)
     )
 
 
 def english_jobs() -> list[Job]:
     rng = random.Random(1)
-    texts = draw(11, frequent_words(6000), held_out_english())
+    drawn = texts("en", 11, HELD_OUT["en"])
     jobs = []
     for teacher, count in PLAIN.items():
         for part in range(count // 20):
-            jobs.append(Job(f"{teacher}-{part:02d}", Voice(teacher, teacher), _styled(texts, 20, "en", rng)))
+            jobs.append(Job(f"{teacher}-{part:02d}", Voice(teacher, teacher), _styled(drawn, 20, "en", rng)))
     for number in range(ENGLISH_VOICES):
         voice = english_voice(f"en-{number:03d}", rng)
-        jobs.append(Job(voice.name, voice, _styled(texts, 18, "en", rng)))
+        jobs.append(Job(voice.name, voice, _styled(drawn, 18, "en", rng)))
     return jobs
-
-
-def _mandarin_texts(seed: int) -> Iterator[str]:
-    judged = (sentence.text for sentence in held_out_sentences())
-    held_out = {mandarin.normal_form(s) for s in (*MANDARIN_EVERYDAY, *MIXED, *judged)}
-    return (t for t in mandarin.draw(seed, held_out) if not _READ_AS_PINYIN.search(t))
 
 
 def mandarin_jobs() -> list[Job]:
     rng = random.Random(2)
-    chinese = _mandarin_texts(21)
-    english = draw(22, frequent_words(6000), held_out_english())
+    chinese = texts("zh", 21, HELD_OUT["zh"])
+    english = texts("en", 22, HELD_OUT["en"])
     jobs = [Job(f"cmn-{part:02d}", MANDARIN, _styled(chinese, 20, "zh", rng)) for part in range(15)]
     for number in range(BILINGUAL_VOICES):
         teacher = espeak_voice(rng)
@@ -174,15 +161,15 @@ def mandarin_jobs() -> list[Job]:
 def unseen_jobs() -> list[Job]:
     """Twenty voices drawn like those of the training, from another seed; three long utterances each."""
     rng = random.Random(99)
-    english = (t for t in draw(98, frequent_words(6000), held_out_english()) if 16 <= len(t.split()) <= 22)
-    chinese = (t for t in _mandarin_texts(97) if len(t) > 24)
+    english = (t for t in texts("en", 98, HELD_OUT["en"]) if 16 <= len(t.split()) <= 22)
+    chinese = (t for t in texts("zh", 97, HELD_OUT["zh"]) if len(t) > 24)
     jobs = []
     for number in range(20):
         teacher = espeak_voice(rng)
         name, language = f"unseen-{number:02d}", "en" if number < 15 else "zh"
         voice = english_voice(name, rng) if number < 10 else in_language(Voice(name, teacher), language)
-        texts = english if language == "en" else chinese
-        jobs.append(Job(name, voice, tuple(Line(t, language) for t in itertools.islice(texts, 3))))
+        drawn = english if language == "en" else chinese
+        jobs.append(Job(name, voice, tuple(Line(t, language) for t in itertools.islice(drawn, 3))))
     return jobs
 
 
@@ -193,10 +180,10 @@ def sound_jobs() -> list[Job]:
     return jobs + [Job(f"sounds-{teacher}", Voice(teacher, teacher), english) for teacher in PLAIN]
 
 
-def _lm_jobs(voice: Voice, language: str, texts: Iterator[str]) -> list[Job]:
+def _lm_jobs(voice: Voice, language: str, drawn: Iterator[str]) -> list[Job]:
     styles = [style for style in STYLES for _ in range(STYLED_LM[language] if style else NEUTRAL_LM[language])]
     random.Random(3).shuffle(styles)
-    lines = [Line(text, language, style) for text, style in zip(texts, styles, strict=False)]
+    lines = [Line(text, language, style) for text, style in zip(drawn, styles, strict=False)]
     return [
         Job(f"{language}-{number:03d}", voice, tuple(lines[start : start + 150]), LM_ONLY)
         for number, start in enumerate(range(0, len(lines), 150))
@@ -204,11 +191,11 @@ def _lm_jobs(voice: Voice, language: str, texts: Iterator[str]) -> list[Job]:
 
 
 def lm_zh_jobs() -> list[Job]:
-    return _lm_jobs(MANDARIN, "zh", _mandarin_texts(31))
+    return _lm_jobs(MANDARIN, "zh", texts("zh", 31, HELD_OUT["zh"]))
 
 
 def lm_en_jobs() -> list[Job]:
-    return _lm_jobs(Voice("slt", "slt"), "en", draw(32, frequent_words(8000), held_out_english()))
+    return _lm_jobs(Voice("slt", "slt"), "en", texts("en", 32, HELD_OUT["en"], salad_words=8000))
 
 
 VOICES = {"english": english_jobs, "mandarin": mandarin_jobs}
@@ -275,19 +262,19 @@ class Recipe:
         self._train("f0", task, _schedule(1.5e-3, 1500, ema=0.998, clip_norm=100.0, precision="float32"))
 
     def vocoder(self) -> None:
-        predictor = self._network(F0Task(MODEL.hift, self.corpus(*VOICES)).network, "f0")
-        task = VocoderTask(MODEL.hift, self.corpus(*VOICES), predictor)
-        self._train(
-            "vocoder", task, _schedule(1e-3, 4200, warmup_steps=50, ema=0.998, clip_norm=20.0, precision="float32")
-        )
+        task = VocoderTask(MODEL.hift, self.corpus(*VOICES), self._f0_predictor())
+        self._train("vocoder", task, _vocoder_schedule(1e-3, 8500))
+
+    def _f0_predictor(self) -> F0Predictor:
+        predictor = F0Predictor(MODEL.hift.f0_in_channels, MODEL.hift.f0_cond_channels, MODEL.hift.f0_num_class)
+        return self._network(predictor, "f0")
 
     def listener(self) -> None:
         task = ListenerTask(self.corpus(*VOICES))
-        self._train("listener", task, _schedule(2e-3, 4700, warmup_steps=50, ema=0.99))
+        self._train("listener", task, _schedule(2e-3, 14000, warmup_steps=50, ema=0.99))
 
     def flow(self) -> None:
-        predictor = F0Predictor(MODEL.hift.f0_in_channels, MODEL.hift.f0_cond_channels, MODEL.hift.f0_num_class)
-        ears = self._network(predictor, "f0"), self._network(Listener(), "listener")
+        ears = self._f0_predictor(), self._network(Listener(), "listener")
         task = FlowByEarTask(
             MODEL.flow,
             self.corpus(*VOICES, "sounds"),
@@ -296,6 +283,7 @@ class Recipe:
             max_tokens=150,
             cond_rate=0.6,
             cond_share=0.6,
+            cosine_time=True,
             language_weights={"zh": 3.0},
         )
         self._train("flow", task, _schedule(1.4e-3, 9000, warmup_steps=150, ema=0.998))
@@ -314,9 +302,7 @@ class Recipe:
         network = self._network(Vocoder(MODEL.hift), "vocoder")
         corpus = Corpus(self.folder / "remade", *self.corpus(*VOICES).shards[::4])
         task = VocoderTask(MODEL.hift, corpus, network.f0_predictor, predicted_f0_from=1.0, network=network)
-        self._train(
-            "polish", task, _schedule(5e-4, 1500, warmup_steps=50, ema=0.998, clip_norm=20.0, precision="float32")
-        )
+        self._train("polish", task, _vocoder_schedule(5e-4, 1500))
 
     def references(self) -> None:
         """What the preset voices are made from: one recording of each."""
@@ -333,8 +319,7 @@ class Recipe:
             for speaker, indices in corpus.by_speaker.items():
                 prompt, target = sorted(indices, key=lambda i: -corpus.entries[i].tokens)[:2]
                 if corpus.entries[prompt].language == language:
-                    wave = corpus.slice("wave", prompt).astype(np.float32) / np.float32(32768)
-                    soundfile.write(folder / f"{speaker}.wav", wave, SAMPLE_RATE_HZ)
+                    soundfile.write(folder / f"{speaker}.wav", _wave(corpus, prompt), SAMPLE_RATE_HZ)
                     text = corpus.entries[prompt].text
                     lines.append(f"{speaker}|{text}|{speaker}.wav|{corpus.entries[target].text}\n")
             (folder / f"{language}.lst").write_text("".join(lines), encoding="utf-8")
@@ -374,7 +359,7 @@ class Recipe:
         speakers = {}
         (directory / "references").mkdir(exist_ok=True)
         for index, entry in enumerate(references.entries):
-            wave = references.slice("wave", index).astype(np.float32) / np.float32(32768)
+            wave = _wave(references, index)
             soundfile.write(directory / "references" / f"{entry.speaker}.flac", wave, SAMPLE_RATE_HZ)
             voice = prepare_voice((wave, SAMPLE_RATE_HZ), entry.text, model, name=entry.speaker)
             kept = len(voice.prompt_tokens)
@@ -384,9 +369,18 @@ class Recipe:
         write_speakers({name: speakers[name] for name in PRESETS}, directory / "spk2info.safetensors")
 
 
+def _wave(corpus: Corpus, index: int) -> Samples:
+    wave: Samples = corpus.slice("wave", index).astype(np.float32) / np.float32(32768)
+    return wave
+
+
 def _schedule(learning_rate: float, steps: int, **options: Any) -> Schedule:
     """By steps, so that a run does not depend on how busy the machine is."""
     return Schedule(learning_rate, minutes=math.inf, steps=steps, **options)
+
+
+def _vocoder_schedule(learning_rate: float, steps: int) -> Schedule:
+    return _schedule(learning_rate, steps, warmup_steps=50, ema=0.998, clip_norm=20.0, precision="float32")
 
 
 def main() -> None:

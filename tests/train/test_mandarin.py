@@ -21,7 +21,7 @@ ACCEPTANCE = (*MANDARIN_EVERYDAY, *MIXED)
 
 
 def first(count: int, seed: int = 1, held_out: tuple[str, ...] = ()) -> list[str]:
-    return list(itertools.islice(draw(seed, {normal_form(s) for s in held_out}), count))
+    return list(itertools.islice(draw(seed, held_out), count))
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 data_app = typer.Typer(no_args_is_help=True, help="Build corpora to train on.")
 
-MOST_SLOT_SENTENCES = 400  # of an evaluation
-
 Model = Annotated[Path | None, typer.Option(help="Model directory; by default the bundled checkpoint.")]
 Out = Annotated[Path, typer.Option(help="Folder of the corpus; one that was begun is continued.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one per core.")]
@@ -78,6 +76,7 @@ def synth(
     cosy[train]; slt is of the Debian packages festival and festvox-us-slt-hts, rms, awb and kal16 are of flite.  Run it
     again to continue after an interruption.
     """
+    from cosy.eval.held_out import held_out
     from cosy.train.data.espeak import LANGUAGES
     from cosy.train.data.plan import EVERY_TEACHER, Wish, planned
     from cosy.train.data.synth import ALL, synthesise
@@ -90,7 +89,7 @@ def synth(
         seed,
         _names(arrays, ALL, "array"),
     )
-    jobs = planned(out, wish, _held_out())
+    jobs = planned(out, wish, held_out())
     with _bar("shards", len(jobs)) as (bar, task):
         bar.update(task, completed=sum((out / job.name).exists() for job in jobs))
         with closing(synthesise(out, jobs, workers or _cores())) as finished:
@@ -146,19 +145,6 @@ def _required(teachers: tuple[str, ...]) -> tuple[str, ...]:
         else:
             require(teacher)
     return teachers
-
-
-def _held_out() -> dict[str, set[str]]:
-    """Normal forms of the sentences that `cosy eval` listens to: nothing is to be trained on them."""
-    from cosy.eval.mandarin import held_out_sentences
-    from cosy.eval.sentences import EVERYDAY, MANDARIN_EVERYDAY, MIXED, slot_sentences
-    from cosy.train.data import english, mandarin
-
-    judged = (sentence.text for sentence in held_out_sentences())
-    return {
-        "en": {english.normal_form(sentence) for sentence in (*EVERYDAY, *slot_sentences(MOST_SLOT_SENTENCES))},
-        "zh": {mandarin.normal_form(sentence) for sentence in (*MANDARIN_EVERYDAY, *MIXED, *judged)},
-    }
 
 
 def _front_ends(model: Path | None) -> Path:

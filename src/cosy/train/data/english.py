@@ -140,12 +140,12 @@ def long_text(rng: random.Random) -> str:
 def draw(seed: int, words: Sequence[str], held_out: Collection[str] = ()) -> Iterator[str]:
     """Yield distinct training texts of one to five sentences for ever.
 
-    `words` is the frequency list of the salad; `held_out` holds normal forms (`normal_form`) of
-    sentences that must not appear, nor (from five words on) a sentence that differs in one word.
+    `words` is the frequency list of the salad; the sentences of `held_out` must not
+    appear, nor (from five words on) a sentence that differs in one word from one of them.
     """
     rng = random.Random(seed)
-    refused = frozenset(itertools.chain.from_iterable(map(near_forms, held_out)))
-    seen = set(held_out)
+    seen = {normal_form(sentence) for sentence in held_out}
+    refused = frozenset(itertools.chain.from_iterable(map(near_forms, seen)))
     while True:
         kind = rng.random()
         if kind < SALAD_SHARE:

@@ -198,15 +198,14 @@ def spoken(text: str) -> str:
 def draw(seed: int, held_out: Collection[str] = ()) -> Iterator[str]:
     """Yield distinct training texts of one or two sentences for ever.
 
-    `held_out` holds normal forms (`normal_form`) of sentences that must not appear, nor a sentence
-    of five units or more that differs in one of them.
+    The sentences of `held_out` must not appear, nor one of five units or more that differs in one of them.
 
     Raises MissingDependencyError without the `train` extra.
     """
     rng = random.Random(seed)
     dealt = _deal(rng)
-    refused = frozenset(itertools.chain.from_iterable(map(near_forms, held_out)))
-    seen = set(held_out)
+    seen = {normal_form(sentence) for sentence in held_out}
+    refused = frozenset(itertools.chain.from_iterable(map(near_forms, seen)))
     while True:
         kind = rng.random() - SALAD_SHARE
         if kind < 0:

@@ -76,17 +76,17 @@ def planned(folder: Path, wish: Wish, held_out: Mapping[str, Collection[str]]) -
 def jobs(wish: Wish, held_out: Mapping[str, Collection[str]]) -> list[Job]:
     """Who says what: shards of one speaker and language.
 
-    `held_out` holds, per language, normal forms of sentences that must not be drawn.
+    `held_out` holds, per language, sentences that must not be drawn.
     """
     rng = random.Random(wish.seed)
-    texts = {language: _texts(language, wish.seed, held_out.get(language, ())) for language in wish.languages}
+    drawn = {language: texts(language, wish.seed, held_out.get(language, ())) for language in wish.languages}
     speech_s = wish.hours * 3600 / wish.speakers
     found: list[Job] = []
     for number in range(wish.speakers):
         home = wish.languages[number % len(wish.languages)]
         voice = speaker(f"{home}-{number:04d}", home, rng, wish.teachers)
         for language, share in _shares(voice, home, wish.languages).items():
-            lines = _lines(texts[language], language, share * speech_s, voice.tempo, rng)
+            lines = _lines(drawn[language], language, share * speech_s, voice.tempo, rng)
             found += _cut(voice, language, lines, wish.arrays)
     return found
 
@@ -132,12 +132,16 @@ def in_language(voice: Voice, language: str) -> Voice:
     return voice
 
 
-def _texts(language: str, seed: int, held_out: Collection[str]) -> Iterator[str]:
+def texts(language: str, seed: int, held_out: Collection[str], salad_words: int = SALAD_WORDS) -> Iterator[str]:
+    """Distinct texts in Mandarin ("zh") or English for ever, none of the sentences of `held_out` among them.
+
+    `salad_words`: how many of the most frequent English words are mixed at random.
+    """
     if language == "zh":
         from cosy.train.data import mandarin  # brings a dictionary
 
         return (text for text in mandarin.draw(seed, held_out) if not _READ_AS_PINYIN.search(text))
-    return english.draw(seed, english.frequent_words(SALAD_WORDS), held_out)
+    return english.draw(seed, english.frequent_words(salad_words), held_out)
 
 
 def _shares(voice: Voice, home: str, languages: Sequence[str]) -> dict[str, float]:
