@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cosy.api import BUNDLED_MODEL
+from cosy.checkpoint.layout import BACKBONE_DIRECTORY
 from cosy.checkpoint.load import LoadedModel, build, load_model
 from cosy.config import VocoderConfig
 from cosy.errors import ParameterError
@@ -22,6 +23,7 @@ from cosy.models.vocoder import Vocoder, harmonic_noise
 from cosy.nn.packed import Int8Linear, PackedConv1d, PackedConvTranspose1d, PackedLinear
 from cosy.nn.precision import KINDS, Recipe, accelerate, accelerate_flow, accelerate_lm, accelerate_vocoder, auto
 from cosy.nn.precision import supported as is_supported
+from cosy.text.tokenizer import TextTokenizer
 from tests.model_dir import SMALL, weights
 from tests.networks import small_flow, small_vocoder, some_prompt, some_tokens
 
@@ -154,11 +156,15 @@ def spoken_mel(flow: Flow, embedding: Tensor) -> Tensor:
     )
 
 
-def greedy(llm: SpeechLM, count: int = 60) -> list[int]:
-    """What the model says to a text of its own length, the likeliest token first."""
+def text_ids() -> list[int]:
+    text = "The old farmer walks slowly behind the quiet river, and his brother waits near the garden window."
+    return TextTokenizer(BUNDLED_MODEL / BACKBONE_DIRECTORY).encode(text)
+
+
+def greedy(llm: SpeechLM) -> list[int]:
+    """How the model reads a text, the likeliest token first."""
     likeliest: Sampler = lambda log_probs, history: int(log_probs.argmax())  # noqa: E731
-    text = list(range(20, 20 + count))
-    return collect(generate(llm, text, sampler=likeliest, min_ratio=1.0, max_ratio=1.0))[0]
+    return collect(generate(llm, text_ids(), sampler=likeliest, max_ratio=10.0))[0]
 
 
 @pytest.mark.parametrize("kind", [pytest.param("packed", marks=needs["packed"]), "numpy"])
@@ -197,7 +203,7 @@ def test_in_numpy_a_prefix_may_be_read_at_once_or_in_parts() -> None:
     ("kind", "divergence", "agreement"),
     [
         pytest.param("bfloat16", 1e-3, 0.97, marks=needs["bfloat16"]),
-        pytest.param("int8", 2e-2, 0.85, marks=needs["int8"]),
+        pytest.param("int8", 1e-2, 0.9, marks=needs["int8"]),
     ],
 )
 def test_a_trained_model_keeps_its_distributions(
@@ -206,7 +212,7 @@ def test_a_trained_model_keeps_its_distributions(
     fast = copy.deepcopy(bundled.llm)
     accelerate_lm(fast, kind)
     with torch.no_grad():
-        x = bundled.llm.prefix(range(20, 60), prompt_speech=greedy(bundled.llm))
+        x = bundled.llm.prefix(text_ids(), prompt_speech=greedy(bundled.llm))
         hidden = (llm.backbone(x, llm.init_state(1, x.shape[1])).hidden[0] for llm in (bundled.llm, fast))
         wanted, got = (bundled.llm.logits(h).log_softmax(-1) for h in hidden)
     assert float((wanted.exp() * (wanted - got)).sum(-1).mean()) < divergence  # in nats, a token
