@@ -16,10 +16,9 @@ import numpy as np
 
 from cosy.eval.intelligibility import Sound, Speaker
 from cosy.eval.mandarin_judge import CIRCULARITY, MandarinJudge
-from cosy.eval.report import finite, line, percent
+from cosy.eval.report import line, percent, rate_data
 from cosy.eval.syllable_error import Hearing, SyllableErrors, error_rates, syllable_errors, tone_confusion
 from cosy.eval.syllables import TONES, Expected, spoken
-from cosy.eval.wer import ErrorRate
 
 _SENTENCES = Path(__file__).parent / "assets" / "mandarin_sentences.tsv"
 
@@ -154,20 +153,11 @@ def _data(row: Row) -> dict[str, Any]:
     return {
         "name": row.name,
         "audio_s": row.audio_s,
-        "errors": {name: None if rate is None else _rate(rate) for name, rate in rates.items()},
+        "errors": {name: None if rate is None else rate_data(rate, of="of") for name, rate in rates.items()},
         "tone_confusion": row.confusion,
         "note": row.note,
         "heard": [
             {"text": sentence.text, "expected": sentence.pinyin, "heard": " ".join(heard)}
             for sentence, heard in row.heard
         ],
-    }
-
-
-def _rate(rate: ErrorRate) -> dict[str, Any]:
-    return {
-        "rate": rate.rate,
-        "errors": rate.errors,
-        "of": rate.words,
-        "standard_error": finite(rate.standard_error),
     }

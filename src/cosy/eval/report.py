@@ -51,7 +51,7 @@ def _data(row: Row) -> dict[str, Any]:
         "name": row.name,
         "sentences": row.sentences,
         "audio_s": row.audio_s,
-        "wer": {search: _rate(rate) for search, rate in row.wer.items()},
+        "wer": {search: rate_data(rate) for search, rate in row.wer.items()},
         "dnsmos": None if row.mos is None else {"overall": row.mos.overall, "p808": row.mos.p808},
         "f0_correlation": finite(row.f0_correlation),
         "note": row.note,
@@ -59,11 +59,12 @@ def _data(row: Row) -> dict[str, Any]:
     }
 
 
-def _rate(rate: ErrorRate) -> dict[str, Any]:
+def rate_data(rate: ErrorRate, of: str = "words") -> dict[str, Any]:
+    """JSON-ready; `of` names what was counted."""
     return {
         "rate": rate.rate,
         "errors": rate.errors,
-        "words": rate.words,
+        of: rate.words,
         "standard_error": finite(rate.standard_error),
     }
 
