@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cosy.audio.constants import FRAME_RATE_HZ, HOP_SAMPLES, SAMPLE_RATE_HZ, TOKEN_RATE_HZ
 from cosy.audio.silence import dbfs
 from cosy.errors import MismatchError, MissingFileError
+from cosy.models.source import Source
 from cosy.train.data.corpus import LEAD_S, LEVEL_DBFS, TAIL_S, Corpus, build, pitch, shards_of
 from cosy.train.data.phones import PHONES
 from cosy.train.data.teachers import Utterance
+from tests.model_dir import SMALL
 from tests.train.tones import PHONE_S, RATE_HZ, SILENCE_S, SPELLING, sayings, utterance
 
 NO_F0 = ("wave", "mel", "whisper", "phone")
@@ -109,15 +112,30 @@ def test_a_style_may_be_louder(tmp_path: Path) -> None:
     assert soft - neutral == pytest.approx(-9.0, abs=0.1)
 
 
-def test_pitch_is_that_of_the_frame_centre() -> None:
+def glide() -> tuple[np.ndarray, np.ndarray]:
+    """A second of rising pitch: F0 in Hz and the phase of the fundamental in radians, of every sample."""
+    hz = 120 + 80 * np.arange(50 * HOP_SAMPLES) / SAMPLE_RATE_HZ
+    return hz, 2 * np.pi * np.cumsum(hz) / SAMPLE_RATE_HZ
+
+
+def test_pitch_is_that_of_the_beginning_of_the_frame() -> None:
     pytest.importorskip("pyworld", reason="F0 of a corpus needs the extra `train`")
-    time = np.arange(50 * HOP_SAMPLES) / SAMPLE_RATE_HZ
-    glide = 120 + 80 * time  # Hz
-    phase = 2 * np.pi * np.cumsum(glide) / SAMPLE_RATE_HZ
+    hz, phase = glide()
     found = pitch(sum(np.sin(h * phase) / h for h in range(1, 6)).astype(np.float32))
     assert found.shape == (50,)
-    centres = glide[HOP_SAMPLES // 2 :: HOP_SAMPLES]
-    np.testing.assert_allclose(found[5:-5], centres[5:-5], rtol=0.01)
+    np.testing.assert_allclose(found[5:-5], hz[::HOP_SAMPLES][5:-5], rtol=0.002)
+
+
+def test_the_source_goes_along_with_what_it_is_trained_to_follow() -> None:
+    pytest.importorskip("pyworld", reason="F0 of a corpus needs the extra `train`")
+    _, phase = glide()
+    source = Source(SMALL.hift)
+    f0 = torch.from_numpy(pitch(sum(np.sin(h * phase) / h for h in range(1, 6)).astype(np.float32)))
+    sines, _ = source.sines(f0[None], source.init_state(1), final=True)
+    fundamental = sines[0, HOP_SAMPLES // 2 :, 0].numpy()
+    middle = slice(5 * HOP_SAMPLES, -5 * HOP_SAMPLES)
+    level = abs(np.mean(fundamental[middle] * np.exp(1j * phase[middle]))) / np.mean(fundamental[middle] ** 2) ** 0.5
+    assert level > 0.99 * 0.5**0.5, "in step all the way"
 
 
 def test_silence_has_no_pitch() -> None:

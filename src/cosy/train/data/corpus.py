@@ -63,8 +63,9 @@ class Entry:
 
 
 def pitch(wave: np.ndarray) -> np.ndarray:
-    """F0 in Hz (0 unvoiced) at the centre of every 20 ms frame of a 24 kHz waveform, by WORLD's DIO and StoneMask.
+    """F0 in Hz (0 unvoiced) at the beginning of every 20 ms frame of a 24 kHz waveform, by WORLD's DIO and StoneMask.
 
+    The beginning, because the vocoder's source has the F0 of a frame from the centre of the frame before to its own.
     Raises MissingDependencyError without the `train` extra.
     """
     world: Any = optional("pyworld", "train")
@@ -72,7 +73,7 @@ def pitch(wave: np.ndarray) -> np.ndarray:
     signal = wave.astype(np.float64)
     coarse, times = world.dio(signal, SAMPLE_RATE_HZ, frame_period=period_ms / 2, f0_floor=60.0, f0_ceil=600.0)
     fine = world.stonemask(signal, coarse, times, SAMPLE_RATE_HZ)
-    return np.asarray(fine[1::2][: len(wave) // HOP_SAMPLES], dtype=np.float32)
+    return np.asarray(fine[::2][: len(wave) // HOP_SAMPLES], dtype=np.float32)
 
 
 def _trim(utterance: Utterance) -> tuple[np.ndarray, list[Span], list[Span]]:
