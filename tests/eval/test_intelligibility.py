@@ -14,10 +14,12 @@ from typer.testing import CliRunner
 
 from cosy.cli.evaluate import eval_app
 from cosy.errors import MissingFileError
+from cosy.eval import intelligibility
 from cosy.eval.intelligibility import Row, acceptance_sentences, chance_row, compare, evaluate, noise_row
 from cosy.eval.quality import Mos
+from cosy.eval.recognise import SEARCHES
 from cosy.eval.report import as_data, markdown
-from cosy.eval.sentences import slot_sentences
+from cosy.eval.sentences import EVERYDAY, slot_sentences
 from cosy.eval.wer import word_error_rate
 
 JUDGES = ("pocketsphinx", "speechmos", "pyworld")
@@ -52,6 +54,15 @@ def test_noise_is_not_speech() -> None:
     assert row.wer["slot"].rate > 0.6
     assert row.mos is not None
     assert row.mos.overall < 1.3
+
+
+@needs_judges
+def test_noise_is_of_all_kinds_of_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intelligibility, "NOISE_CLIPS", 2)
+    sentences = (*EVERYDAY[:2], *slot_sentences(2))
+    row = noise_row([(sentence, noise(0.5, i)) for i, sentence in enumerate(sentences)], RATE_HZ)
+    assert row.sentences == 2
+    assert set(row.wer) == set(SEARCHES)
 
 
 @needs_judges

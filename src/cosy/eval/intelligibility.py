@@ -6,6 +6,7 @@ two measured floors, chance (the same hearings scored against the wrong sentence
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Protocol
@@ -99,9 +100,10 @@ def chance_row(row: Row) -> Row:
 
 
 def noise_row(waves: Waves, rate_hz: int, searches: Sequence[Search] = SEARCHES) -> Row:
-    """White noise of the lengths of the first `NOISE_CLIPS` waves: a recogniser looks long for words in it."""
+    """White noise of the lengths of `NOISE_CLIPS` of the waves: a recogniser looks long for words in it."""
     rng = np.random.default_rng(0)
-    noise = [(sentence, rng.standard_normal(len(wave), dtype=np.float32)) for sentence, wave in waves[:NOISE_CLIPS]]
+    some = waves[:: math.ceil(len(waves) / NOISE_CLIPS)]
+    noise = [(sentence, rng.standard_normal(len(wave), dtype=np.float32)) for sentence, wave in some]
     return evaluate("white noise", noise, rate_hz, searches=searches, mos_clips=4)
 
 
