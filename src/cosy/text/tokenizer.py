@@ -80,8 +80,7 @@ class TextTokenizer:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        config = _read_json(self.directory / CONFIG_FILE)
-        self._tokenizer = _load(self.directory, config)
+        self._tokenizer, config = _load(self.directory)
         self.max_length = _max_length(self.directory / CONFIG_FILE, config)
         self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.special_ids = dict(
@@ -297,9 +296,11 @@ def _assemble(model: models.BPE) -> tokenizers.Tokenizer:
     return tokenizer
 
 
-def _load(directory: Path, config: dict[str, Any]) -> tokenizers.Tokenizer:
+def _load(directory: Path) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
+    """The tokenizer, and its configuration."""
     vocab = _read_vocab(directory / VOCAB_FILE)
     merges = _read_merges(directory / MERGES_FILE)
+    config = _read_json(directory / CONFIG_FILE)
     try:
         model = models.BPE(vocab, merges)
     except Exception as error:  # the library raises plain Exception
@@ -310,7 +311,7 @@ def _load(directory: Path, config: dict[str, Any]) -> tokenizers.Tokenizer:
         if tokenizer.token_to_id(token) != len(vocab) + offset:
             raise MismatchError(f"{directory / VOCAB_FILE} holds the special token {token} among its ordinary entries")
     _check_config(directory / CONFIG_FILE, config, tokenizer)
-    return tokenizer
+    return tokenizer, config
 
 
 def _max_length(path: Path, config: dict[str, Any]) -> int:
