@@ -114,8 +114,11 @@ ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
 MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
 NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
-HELD_OUT = held_out()
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
+
+
+def _texts(language: str, seed: int, **options: int) -> Iterator[str]:
+    return texts(language, seed, held_out()[language], **options)
 
 
 def _styled(drawn: Iterator[str], count: int, language: str, rng: random.Random) -> tuple[Line, ...]:
@@ -128,7 +131,7 @@ def _styled(drawn: Iterator[str], count: int, language: str, rng: random.Random)
 
 def english_jobs() -> list[Job]:
     rng = random.Random(1)
-    drawn = texts("en", 11, HELD_OUT["en"])
+    drawn = _texts("en", 11)
     jobs = []
     for teacher, count in PLAIN.items():
         for part in range(count // 20):
@@ -141,8 +144,8 @@ def english_jobs() -> list[Job]:
 
 def mandarin_jobs() -> list[Job]:
     rng = random.Random(2)
-    chinese = texts("zh", 21, HELD_OUT["zh"])
-    english = texts("en", 22, HELD_OUT["en"])
+    chinese = _texts("zh", 21)
+    english = _texts("en", 22)
     jobs = [Job(f"cmn-{part:02d}", MANDARIN, _styled(chinese, 20, "zh", rng)) for part in range(15)]
     for number in range(BILINGUAL_VOICES):
         teacher = espeak_voice(rng)
@@ -161,8 +164,8 @@ def mandarin_jobs() -> list[Job]:
 def unseen_jobs() -> list[Job]:
     """Twenty voices drawn like those of the training, from another seed; three long utterances each."""
     rng = random.Random(99)
-    english = (t for t in texts("en", 98, HELD_OUT["en"]) if 16 <= len(t.split()) <= 22)
-    chinese = (t for t in texts("zh", 97, HELD_OUT["zh"]) if len(t) > 24)
+    english = (t for t in _texts("en", 98) if 16 <= len(t.split()) <= 22)
+    chinese = (t for t in _texts("zh", 97) if len(t) > 24)
     jobs = []
     for number in range(20):
         teacher = espeak_voice(rng)
@@ -191,11 +194,11 @@ def _lm_jobs(voice: Voice, language: str, drawn: Iterator[str]) -> list[Job]:
 
 
 def lm_zh_jobs() -> list[Job]:
-    return _lm_jobs(MANDARIN, "zh", texts("zh", 31, HELD_OUT["zh"]))
+    return _lm_jobs(MANDARIN, "zh", _texts("zh", 31))
 
 
 def lm_en_jobs() -> list[Job]:
-    return _lm_jobs(Voice("slt", "slt"), "en", texts("en", 32, HELD_OUT["en"], salad_words=8000))
+    return _lm_jobs(Voice("slt", "slt"), "en", _texts("en", 32, salad_words=8000))
 
 
 VOICES = {"english": english_jobs, "mandarin": mandarin_jobs}

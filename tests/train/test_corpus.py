@@ -112,26 +112,26 @@ def test_a_style_may_be_louder(tmp_path: Path) -> None:
     assert soft - neutral == pytest.approx(-9.0, abs=0.1)
 
 
-def glide() -> tuple[np.ndarray, np.ndarray]:
-    """A second of rising pitch: F0 in Hz and the phase of the fundamental in radians, of every sample."""
+def glide() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A second of rising pitch: of every sample F0 in Hz, the phase of the fundamental in radians, and the wave."""
     hz = 120 + 80 * np.arange(50 * HOP_SAMPLES) / SAMPLE_RATE_HZ
-    return hz, 2 * np.pi * np.cumsum(hz) / SAMPLE_RATE_HZ
+    phase = 2 * np.pi * np.cumsum(hz) / SAMPLE_RATE_HZ
+    return hz, phase, sum(np.sin(h * phase) / h for h in range(1, 6)).astype(np.float32)
 
 
 def test_pitch_is_that_of_the_beginning_of_the_frame() -> None:
     pytest.importorskip("pyworld", reason="F0 of a corpus needs the extra `train`")
-    hz, phase = glide()
-    found = pitch(sum(np.sin(h * phase) / h for h in range(1, 6)).astype(np.float32))
+    hz, _, wave = glide()
+    found = pitch(wave)
     assert found.shape == (50,)
     np.testing.assert_allclose(found[5:-5], hz[::HOP_SAMPLES][5:-5], rtol=0.002)
 
 
 def test_the_source_goes_along_with_what_it_is_trained_to_follow() -> None:
     pytest.importorskip("pyworld", reason="F0 of a corpus needs the extra `train`")
-    _, phase = glide()
+    _, phase, wave = glide()
     source = Source(SMALL.hift)
-    f0 = torch.from_numpy(pitch(sum(np.sin(h * phase) / h for h in range(1, 6)).astype(np.float32)))
-    sines, _ = source.sines(f0[None], source.init_state(1), final=True)
+    sines, _ = source.sines(torch.from_numpy(pitch(wave))[None], source.init_state(1), final=True)
     fundamental = sines[0, HOP_SAMPLES // 2 :, 0].numpy()
     middle = slice(5 * HOP_SAMPLES, -5 * HOP_SAMPLES)
     level = abs(np.mean(fundamental[middle] * np.exp(1j * phase[middle]))) / np.mean(fundamental[middle] ** 2) ** 0.5

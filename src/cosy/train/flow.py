@@ -32,8 +32,8 @@ class FlowTask:
     one to be trained further.  `epochs` draws every utterance once an epoch, alone and whole, in padded batches of like
     length of `batch * max_tokens` tokens, as the official recipe does.  `cond_rate` is the share of items with a
     prompt, and `cond_share` the most it takes of them.  `cosine_time` draws early flow times more often, as a solver
-    with cosine steps spends them.  `language_weights` draws utterances of a language more often
-    than others, which count 1.  `vocoder` lets the samples be heard.
+    with cosine steps spends them.  `language_weights` draws utterances of a language more often than others, which
+    count 1.  `vocoder` lets the samples be heard.
     """
 
     def __init__(
