@@ -114,6 +114,8 @@ ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
 MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
 NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
+WEIGHTS = {"cmn": 12.0, "slt": 4.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
+OFTEN = {"cmn": 4.0, "slt": 3.0}  # in corpora where there is less of the other voices
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
 
 
@@ -158,6 +160,10 @@ def mandarin_jobs() -> list[Job]:
             rng.uniform(0.8, 1.2), rng.uniform(0.95, 1.05),
         )  # fmt: skip
         jobs.append(Job(voice.name, voice, _styled(chinese, 16, "zh", rng)))
+    for part in range(30):
+        jobs.append(Job(f"cmn-more-{part:02d}", MANDARIN, _styled(chinese, 20, "zh", rng)))
+    for part in range(6):
+        jobs.append(Job(f"cmn-en-{part:02d}", in_language(MANDARIN, "en"), _styled(english, 20, "en", rng)))
     return jobs
 
 
@@ -265,12 +271,13 @@ class Recipe:
         self._train("f0", task, _schedule(1.5e-3, 1500, ema=0.998, clip_norm=100.0, precision="float32"))
 
     def vocoder(self) -> None:
-        task = VocoderTask(MODEL.hift, self.corpus(*VOICES), self._f0_predictor())
+        task = VocoderTask(MODEL.hift, self.corpus(*VOICES), self._f0_predictor(), speaker_weights=WEIGHTS)
         self._train("vocoder", task, _vocoder_schedule(1e-3, 8500))
 
     def _f0_predictor(self) -> F0Predictor:
+        """The last one: that of `f0_made`, once it is there."""
         predictor = F0Predictor(MODEL.hift.f0_in_channels, MODEL.hift.f0_cond_channels, MODEL.hift.f0_num_class)
-        return self._network(predictor, "f0")
+        return self._network(predictor, "f0_made" if (self.folder / "runs" / "f0_made").exists() else "f0")
 
     def listener(self) -> None:
         task = ListenerTask(self.corpus(*VOICES))
@@ -288,6 +295,7 @@ class Recipe:
             cond_share=0.6,
             cosine_time=True,
             language_weights={"zh": 3.0},
+            speaker_weights=WEIGHTS,
         )
         self._train("flow", task, _schedule(1.4e-3, 9000, warmup_steps=150, ema=0.998))
 
@@ -300,11 +308,21 @@ class Recipe:
         for shard in remake(corpus, self._network(Flow(MODEL.flow), "flow", "flow."), self.folder / "remade"):
             logging.info("%s", shard)
 
+    def f0_made(self) -> None:
+        """The F0 predictor hears the flow, whose unvoiced frames one that knows only recordings takes for voiced."""
+        corpus = Corpus(self.folder / "remade", *self.corpus(*VOICES).shards[::3])
+        task = F0Task(MODEL.hift, corpus, speaker_weights=OFTEN, network=self._f0_predictor())
+        self._train(
+            "f0_made", task, _schedule(1e-3, 4500, warmup_steps=20, ema=0.995, clip_norm=100.0, precision="float32")
+        )
+
     def polish(self) -> None:
         """The vocoder learns what the flow gives it, without forgetting what a recording gives it."""
         network = self._network(Vocoder(MODEL.hift), "vocoder")
         corpus = Corpus(self.folder / "remade", *self.corpus(*VOICES).shards[::4])
-        task = VocoderTask(MODEL.hift, corpus, network.f0_predictor, predicted_f0_from=1.0, network=network)
+        task = VocoderTask(
+            MODEL.hift, corpus, self._f0_predictor(), predicted_f0_from=1.0, speaker_weights=OFTEN, network=network
+        )
         self._train("polish", task, _vocoder_schedule(5e-4, 1500))
 
     def references(self) -> None:

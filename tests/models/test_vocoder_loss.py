@@ -74,6 +74,30 @@ def test_descending_the_spectral_losses_brings_a_waveform_nearer() -> None:
     assert loss.stft_losses(wave, target).total.item() < 0.8 * start
 
 
+def test_only_frames_that_count_take_two_takes_apart() -> None:
+    one, other = noise(2, 9600), noise(2, 9600, seed=1)
+    everywhere, nowhere = torch.ones(2, 20), torch.zeros(2, 20)
+    assert loss.takes_apart(one, one, everywhere) == 0
+    assert loss.takes_apart(one, other, nowhere) == 0
+    half = torch.cat([torch.ones(2, 10), torch.zeros(2, 10)], dim=1)
+    share = loss.takes_apart(one, other, half) / loss.takes_apart(one, other, everywhere)
+    assert 0.4 < share < 0.6
+
+
+def test_a_hiss_is_best_imitated_by_a_hiss_once_two_takes_are_compared() -> None:
+    recorded, one, other = (noise(24, 4800, seed=seed) for seed in range(3))
+    middle = noise(1, 4800, seed=3).requires_grad_()  # a wave without chance that is as near as can be to all of them
+    optimiser = torch.optim.Adam([middle], lr=3e-3)
+    for _ in range(60):
+        optimiser.zero_grad()
+        humming = loss.stft_losses(middle.expand(24, -1), recorded).total
+        humming.backward()
+        optimiser.step()
+    hissing = loss.stft_losses(one, recorded).total
+    assert hissing > 1.05 * humming, "by the distance alone it is best to do without chance"
+    assert hissing - 0.5 * loss.takes_apart(one, other, torch.ones(24, 10)) < 0.95 * humming
+
+
 def test_the_generator_total_weighs_its_terms() -> None:
     one = torch.ones(())
     assert loss.GeneratorLoss(one, one, one, one, one).total == 1 + 2 + 45 + 1 + 1

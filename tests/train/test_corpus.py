@@ -275,3 +275,12 @@ def test_the_tones_are_as_long_as_they_say() -> None:
     made = utterance(WORDS)
     assert len(made.audio) / RATE_HZ == pytest.approx(made.phones[-1].end_s)
     assert made.words[0].start_s == pytest.approx(SILENCE_S)
+
+
+def test_a_speaker_is_drawn_by_the_root_of_what_it_says_and_by_its_weight(corpus: Corpus) -> None:
+    high, low = (sum(corpus.entries[i].tokens for i in own) for own in corpus.by_speaker.values())
+    assert corpus.shares() == pytest.approx([high**0.5 / (high**0.5 + low**0.5), low**0.5 / (high**0.5 + low**0.5)])
+    weighted = corpus.shares({"low": 9.0})
+    assert weighted[1] / weighted[0] == pytest.approx(9 * (low / high) ** 0.5)
+    everything = {entry.language: 7.0 for entry in corpus.entries}
+    assert corpus.shares(language_weights=everything) == pytest.approx(corpus.shares()), "of all alike is of none"

@@ -12,7 +12,7 @@ from cosy.models.f0_predictor import F0Predictor
 from cosy.models.flow_loss import FlowDraws, FlowLossDetails
 from cosy.train.data.corpus import Corpus
 from cosy.train.flow import FlowTask
-from cosy.train.flow_by_ear import FlowByEarTask, _led_to, _pitch_error
+from cosy.train.flow_by_ear import HUM_HZ, FlowByEarTask, _hum, _led_to, _pitch_error
 from cosy.train.listener import Listener, ListenerTask
 from cosy.train.tokenizer import PITCH_UNIT
 from cosy.train.trainer import Schedule, Trainer
@@ -35,7 +35,7 @@ def test_reading_and_hearing_teach_the_flow_alone(corpus: Corpus) -> None:
     task = FlowByEarTask(SMALL.flow, corpus, *ears, batch=3, max_tokens=20)
     loss, figures = task.loss(task.batch(np.random.default_rng(0)), 0.5)
     loss.backward()
-    assert {"flow", "prior", "pitch", "voicing", "phones", "heard_pitch", "heard_phones"} == set(figures)
+    assert {"flow", "prior", "pitch", "voicing", "phones", "heard_pitch", "heard_hum", "heard_phones"} == set(figures)
     readings = (task.reader.pitch, task.reader.phones)
     assert all(p.grad is not None for reading in readings for p in reading.parameters())
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in task.flow.decoder.parameters())
@@ -68,6 +68,17 @@ def test_what_is_heard_is_the_end_of_the_path(corpus: Corpus) -> None:
     counted = batch["voiced"] * draws.keep[:, None]
     expected = (counted * (1 - draws.t)[:, None]).sum() / counted.sum()
     assert heard(target + PITCH_UNIT) == pytest.approx(float(expected), rel=1e-4), "nearer to the end less is wrong"
+
+
+def test_a_hum_is_pitch_where_there_is_none(corpus: Corpus) -> None:
+    task = FlowByEarTask(SMALL.flow, corpus, batch=4, max_tokens=20)
+    batch = task.batch(np.random.default_rng(1))
+    draws = FlowDraws.sample(torch.Generator(), batch["length"], batch["feat"].shape[1], SMALL.flow)
+    draws.keep[:] = True
+    nothing = torch.zeros_like(batch["feat"])
+    details = FlowLossDetails(nothing, torch.ones(*nothing.shape[:2], 1, dtype=torch.bool), nothing, nothing)
+    assert _hum(batch["hz"], batch, draws, details) == 0
+    assert _hum(torch.full_like(batch["hz"], HUM_HZ / 2), batch, draws, details) == pytest.approx(0.5)
 
 
 def test_the_listener_learns_the_phones(corpus: Corpus, tmp_path: Path) -> None:

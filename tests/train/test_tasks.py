@@ -29,7 +29,7 @@ from cosy.train.speaker import SPEEDS, SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
 from cosy.train.transcripts import TranscriptTask, imbalance
-from cosy.train.vocoder import AdversarialVocoderTask, F0Task, VocoderTask
+from cosy.train.vocoder import AdversarialVocoderTask, F0Task, VocoderTask, _unvoiced
 from tests.model_dir import SMALL, SMALL_SPEAKER_ENCODER, SMALL_TOKENIZER
 from tests.train.speakers import VECTORS, VOICES, write_speakers
 from tests.train.tones import sayings
@@ -221,10 +221,22 @@ def test_segments_match_each_other_and_short_utterances_are_padded(corpus: Corpu
     assert batch["mel"].shape == (3, 80, frames)
     assert batch["f0"].shape == (3, frames)
     assert batch["wave"].shape == (3, 480 * frames)
-    assert batch["noise"].shape == (3, 480 * frames, 9)
+    assert batch["noise"].shape == (6, 480 * frames, 9), "two takes of each"
     assert batch["wave"].abs().max() <= 1
     assert not batch["wave"][:, -1920:].any()
     assert torch.equal(batch["mel"][:, :, -1], batch["mel"][:, :, -2])
+
+
+def test_unvoiced_frames_are_those_far_from_voiced_ones() -> None:
+    f0 = torch.tensor([[0.0, 0.0, 0.0, 120.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
+    assert _unvoiced(f0).tolist() == [[1, 1, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1]]
+
+
+def test_an_f0_predictor_is_trained_further(corpus: Corpus) -> None:
+    network = predictor()
+    before = network.classifier.weight.clone()
+    train(F0Task(SMALL.hift, corpus, batch=2, tokens=8, network=network), 2, 1e-2)
+    assert not torch.equal(network.classifier.weight, before)
 
 
 def test_the_trained_f0_predictor_stays_as_it_is(corpus: Corpus) -> None:

@@ -32,8 +32,8 @@ class FlowTask:
     one to be trained further.  `epochs` draws every utterance once an epoch, alone and whole, in padded batches of like
     length of `batch * max_tokens` tokens, as the official recipe does.  `cond_rate` is the share of items with a
     prompt, and `cond_share` the most it takes of them.  `cosine_time` draws early flow times more often, as a solver
-    with cosine steps spends them.  `language_weights` draws utterances of a language more often than others, which
-    count 1.  `vocoder` lets the samples be heard.
+    with cosine steps spends them.  `language_weights` and `speaker_weights` draw utterances of a language or a speaker
+    more often than others, which count 1.  `vocoder` lets the samples be heard.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class FlowTask:
         cond_share: float = 0.3,
         cosine_time: bool = False,
         language_weights: Mapping[str, float] | None = None,
+        speaker_weights: Mapping[str, float] | None = None,
         network: Flow | None = None,
         epochs: bool = False,
         vocoder: Vocoder | None = None,
@@ -60,8 +61,7 @@ class FlowTask:
         self.neutral = [np.array([i for i in s if not entries[i].style] or list(s)) for s in self.speakers]
         self.owner = {int(i): number for number, indices in enumerate(self.speakers) for i in indices}
         weights = np.array([(language_weights or {}).get(entry.language, 1.0) for entry in entries])
-        shares = np.sqrt([sum(weights[i] * entries[i].tokens for i in indices) for indices in self.speakers])
-        self.shares = shares / shares.sum()
+        self.shares = corpus.shares(speaker_weights, language_weights)
         self.among = [weights[indices] / weights[indices].sum() for indices in self.speakers]
         self.flow = network or self._initialised(Flow(config))
         self.network: nn.Module = self.flow

@@ -28,7 +28,8 @@ from cosy.train.listener import Listener
 from cosy.train.tokenizer import PITCH_UNIT, own_pitch
 
 READ_WEIGHT = 0.4
-HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 0.3, 0.5
+HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 0.6, 0.6
+HUM_HZ = 150.0
 
 
 class FlowAndReader(nn.Module):
@@ -74,7 +75,8 @@ class FlowByEarTask(FlowTask):
         mel = _led_to(batch["feat"], draws, details).transpose(1, 2)
         if self.f0_predictor is not None:
             hz = self.f0_predictor(mel).float()
-            parts.append((HEARD_PITCH_WEIGHT, {"heard_pitch": _pitch_error(hz, batch, draws)}))
+            heard = {"heard_pitch": _pitch_error(hz, batch, draws), "heard_hum": _hum(hz, batch, draws, details)}
+            parts.append((HEARD_PITCH_WEIGHT, heard))
         if self.listener is not None:
             counted = details.mask[..., 0] * draws.keep[:, None]
             parts.append((HEARD_PHONES_WEIGHT, {"heard_phones": _phone_error(self.listener(mel), batch, counted)}))
@@ -112,4 +114,11 @@ def _pitch_error(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws) -> Tens
     counted = batch["voiced"] * draws.keep[:, None]
     off: Tensor = (hz.clamp(min=20.0).log() - batch["hz"].clamp(min=20.0).log()).abs() / PITCH_UNIT
     wrong: Tensor = (off.clamp(max=4.0) * counted).sum() / counted.sum().clamp(min=1)
+    return wrong
+
+
+def _hum(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws, details: FlowLossDetails) -> Tensor:
+    """Mean of the F0 heard where there is none, as a part of `HUM_HZ`, where a speaker is given."""
+    counted = (1 - batch["voiced"]) * details.mask[..., 0] * draws.keep[:, None]
+    wrong: Tensor = ((hz / HUM_HZ).clamp(max=2.0) * counted).sum() / counted.sum().clamp(min=1)
     return wrong

@@ -84,8 +84,7 @@ class TokenizerTask:
         self.network = Recogniser(config, len(self.speakers))
         if start is not None:
             self.network.tokenizer.load_state_dict(start.state_dict())
-        shares = np.sqrt([sum(corpus.entries[i].tokens for i in indices) for indices in self.speakers])
-        self.shares = shares / shares.sum()
+        self.shares = corpus.shares()
         self.pitch = torch.tensor([own_pitch(corpus, indices) for indices in self.speakers])
         basis = np.cos(np.pi / 80 * np.outer(np.arange(1, CEPSTRA + 1), np.arange(80) + 0.5)) / np.sqrt(40)
         self.basis = torch.from_numpy(basis.astype(np.float32))

@@ -6,10 +6,11 @@ by the measured F0, and towards the end by the predicted one, so that the decode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosy.audio.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
@@ -17,19 +18,20 @@ from cosy.config import VocoderConfig
 from cosy.models.discriminators import Discriminators
 from cosy.models.f0_predictor import F0Predictor
 from cosy.models.vocoder import Vocoder
-from cosy.models.vocoder_loss import discriminator_loss, f0_loss, generator_loss, stft_losses
+from cosy.models.vocoder_loss import discriminator_loss, f0_loss, generator_loss, stft_losses, takes_apart
 from cosy.train.data.corpus import PER_TOKEN, Corpus
 from cosy.train.journal import Picture, Sample, Sound
 
 
 class Segments:
-    """Random stretches of `tokens` speech tokens, speakers by the root of what they say; short ones are padded."""
+    """Random stretches of `tokens` speech tokens, speakers by `Corpus.shares`; short ones are padded."""
 
-    def __init__(self, corpus: Corpus, size: int, tokens: int) -> None:
+    def __init__(
+        self, corpus: Corpus, size: int, tokens: int, speaker_weights: Mapping[str, float] | None = None
+    ) -> None:
         self.corpus, self.size, self.tokens = corpus, size, tokens
         self.speakers = list(corpus.by_speaker.values())
-        shares = np.sqrt([sum(corpus.entries[i].tokens for i in indices) for indices in self.speakers])
-        self.shares = shares / shares.sum()
+        self.shares = corpus.shares(speaker_weights)
 
     def _one(self, rng: np.random.Generator, names: Sequence[str]) -> dict[str, np.ndarray]:
         corpus = self.corpus
@@ -54,11 +56,24 @@ class Segments:
 
 
 class F0Task:
-    """The F0 predictor alone, on many frames a step: it costs a hundredth of the decoder; see `trainer.Task`."""
+    """The F0 predictor alone, on many frames a step: it costs a hundredth of the decoder; see `trainer.Task`.
 
-    def __init__(self, config: VocoderConfig, corpus: Corpus, batch: int = 32, tokens: int = 32) -> None:
-        self.segments = Segments(corpus, batch, tokens)
-        self.network = F0Predictor(config.f0_in_channels, config.f0_cond_channels, config.f0_num_class)
+    `network` is one to be trained further: on mels of the flow, say, whose unvoiced frames one that has only seen
+    measured mels takes for voiced.
+    """
+
+    def __init__(
+        self,
+        config: VocoderConfig,
+        corpus: Corpus,
+        batch: int = 32,
+        tokens: int = 32,
+        *,
+        speaker_weights: Mapping[str, float] | None = None,
+        network: F0Predictor | None = None,
+    ) -> None:
+        self.segments = Segments(corpus, batch, tokens, speaker_weights)
+        self.network = network or F0Predictor(config.f0_in_channels, config.f0_cond_channels, config.f0_num_class)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         return self.segments.batch(rng, ("mel", "f0"))
@@ -96,6 +111,9 @@ class _Waves:
 class VocoderTask(_Waves):
     """Decoder and source, with a trained F0 predictor that stays as it is; see `trainer.Task`.
 
+    Every segment is made twice, from other noise.  Where nothing is voiced the distance of the two counts in their
+    favour: by its distance from the recording alone a decoder does best to ignore the noise, and hums instead.
+
     `network` is one to be trained further; its own F0 predictor is replaced.  From `predicted_f0_from` of the schedule
     on it drives half of the batches; never (1.0) where mels are the flow's, whose F0 is not that of the waves.
     """
@@ -105,25 +123,38 @@ class VocoderTask(_Waves):
         config: VocoderConfig,
         corpus: Corpus,
         f0_predictor: nn.Module,
-        batch: int = 8,
+        batch: int = 4,
         tokens: int = 16,
         *,
         predicted_f0_from: float = 0.7,
+        speaker_weights: Mapping[str, float] | None = None,
         network: Vocoder | None = None,
     ) -> None:
-        self.segments = Segments(corpus, batch, tokens)
+        self.segments = Segments(corpus, batch, tokens, speaker_weights)
         self.predicted_f0_from = predicted_f0_from
         self.network = network or Vocoder(config)
         self.network.f0_predictor.load_state_dict(f0_predictor.state_dict())
         self.network.f0_predictor.requires_grad_(False)
 
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        batch = super().batch(rng)
+        again = rng.standard_normal(batch["noise"].shape, dtype=np.float32)
+        return {**batch, "noise": torch.cat([batch["noise"], torch.from_numpy(again)])}
+
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         predicted = progress > self.predicted_f0_from and bool(batch["coin"] < 0.5)
         f0 = self.network.f0(batch["mel"]) if predicted else batch["f0"]
-        wave = self.network.decode(batch["mel"], self.network.source(f0, batch["noise"]))
-        losses = stft_losses(wave, batch["wave"])
-        figures = {"mel": losses.mel, "magnitude": losses.magnitude, "convergence": losses.convergence}
-        return losses.total, {name: value.item() for name, value in figures.items()}
+        mel, wave, f0 = (torch.cat([x, x]) for x in (batch["mel"], batch["wave"], f0))
+        made = self.network.decode(mel, self.network.source(f0, batch["noise"]))
+        one, other = made.chunk(2)
+        near, apart = stft_losses(made, wave), takes_apart(one, other, _unvoiced(batch["f0"]))
+        figures = {"mel": near.mel, "magnitude": near.magnitude, "convergence": near.convergence, "apart": apart}
+        return near.total - 0.5 * apart, {name: value.item() for name, value in figures.items()}
+
+
+def _unvoiced(f0: Tensor) -> Tensor:
+    """1 where a frame of (B, T) and those beside it are unvoiced, 0 elsewhere."""
+    return 1 - F.max_pool1d((f0 > 0).float(), 3, 1, 1)
 
 
 class AdversarialVocoderTask(_Waves):

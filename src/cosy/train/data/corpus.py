@@ -14,6 +14,7 @@ per token.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
@@ -219,6 +220,24 @@ class Corpus:
         for index, entry in enumerate(self.entries):
             found.setdefault(entry.speaker, []).append(index)
         return {speaker: np.array(indices) for speaker, indices in sorted(found.items())}
+
+    def shares(
+        self, speaker_weights: Mapping[str, float] | None = None, language_weights: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        """Probabilities of the speakers: the root of what each says, in weighted tokens, times its own weight.
+
+        What has no weight counts 1.
+        """
+        by_language, by_speaker = language_weights or {}, speaker_weights or {}
+
+        def share(speaker: str, indices: np.ndarray) -> float:
+            entries = [self.entries[i] for i in indices]
+            said = sum(entry.tokens * by_language.get(entry.language, 1.0) for entry in entries)
+            return by_speaker.get(speaker, 1.0) * math.sqrt(said)
+
+        shares = np.array([share(*of) for of in self.by_speaker.items()])
+        whole: np.ndarray = shares / shares.sum()
+        return whole
 
     def has(self, name: str) -> bool:
         """Whether every shard has the array `name`."""
