@@ -2,8 +2,8 @@
 
 python recipes/bundled.py FOLDER STAGE... [--device cuda]
 
-The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, listener, flow, remake, polish,
-lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was; weights below
+The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, listener, flow, remake, f0_made,
+polish, lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was; weights below
 FOLDER/start are where a network begins.
 """
 
@@ -114,7 +114,7 @@ ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
 MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
 NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
-WEIGHTS = {"cmn": 12.0, "slt": 4.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
+WEIGHTS = {"cmn": 6.0, "slt": 3.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
 OFTEN = {"cmn": 4.0, "slt": 3.0}  # in corpora where there is less of the other voices
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
 
@@ -277,7 +277,7 @@ class Recipe:
     def _f0_predictor(self) -> F0Predictor:
         """The last one: that of `f0_made`, once it is there."""
         predictor = F0Predictor(MODEL.hift.f0_in_channels, MODEL.hift.f0_cond_channels, MODEL.hift.f0_num_class)
-        return self._network(predictor, "f0_made" if (self.folder / "runs" / "f0_made").exists() else "f0")
+        return self._network(predictor, "f0_made" if (self.folder / "runs" / "f0_made" / "last.pt").exists() else "f0")
 
     def listener(self) -> None:
         task = ListenerTask(self.corpus(*VOICES))
