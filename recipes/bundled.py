@@ -3,8 +3,8 @@
 python recipes/bundled.py FOLDER STAGE... [--device cuda]
 
 The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, listener, flow, remake, f0_made,
-polish, lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was; weights
-below FOLDER/start are where a network begins.
+polish, lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was;
+weights below FOLDER/start are where a network begins.
 """
 
 from __future__ import annotations
