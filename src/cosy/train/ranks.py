@@ -6,6 +6,7 @@ n are one with batches of N n.  On its own, a process is rank 0 of 1 and none of
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ def joined(device: str = "cpu") -> Iterator[str]:
     if device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         device = f"cuda:{torch.cuda.current_device()}"
+    # An optimizer's first step imports it, and it would keep the group, whose threads may abort the process at its end.
+    importlib.import_module("torch._dynamo")
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield device
