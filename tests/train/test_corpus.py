@@ -282,5 +282,5 @@ def test_a_speaker_is_drawn_by_the_root_of_what_it_says_and_by_its_weight(corpus
     assert corpus.shares() == pytest.approx([high**0.5 / (high**0.5 + low**0.5), low**0.5 / (high**0.5 + low**0.5)])
     weighted = corpus.shares({"low": 9.0})
     assert weighted[1] / weighted[0] == pytest.approx(9 * (low / high) ** 0.5)
-    everything = {entry.language: 7.0 for entry in corpus.entries}
-    assert corpus.shares(language_weights=everything) == pytest.approx(corpus.shares()), "of all alike is of none"
+    everything = np.full(len(corpus), 7.0)
+    assert corpus.shares(entry_weights=everything) == pytest.approx(corpus.shares()), "of all alike is of none"

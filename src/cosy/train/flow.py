@@ -61,7 +61,7 @@ class FlowTask:
         self.neutral = [np.array([i for i in s if not entries[i].style] or list(s)) for s in self.speakers]
         self.owner = {int(i): number for number, indices in enumerate(self.speakers) for i in indices}
         weights = np.array([(language_weights or {}).get(entry.language, 1.0) for entry in entries])
-        self.shares = corpus.shares(speaker_weights, language_weights)
+        self.shares = corpus.shares(speaker_weights, weights)
         self.among = [weights[indices] / weights[indices].sum() for indices in self.speakers]
         self.flow = network or self._initialised(Flow(config))
         self.network: nn.Module = self.flow

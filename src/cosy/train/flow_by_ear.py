@@ -88,8 +88,8 @@ class FlowByEarTask(FlowTask):
     def _read(self, batch: dict[str, Tensor], details: FlowLossDetails) -> dict[str, Tensor]:
         voicing, pitch = self.reader.pitch(details.mu).float().unbind(-1)
         frames, voiced = details.mask[..., 0], batch["voiced"]
-        voice = (F.binary_cross_entropy_with_logits(voicing, voiced, reduction="none") * frames).sum() / frames.sum()
-        tone = ((pitch - batch["pitch"]).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+        voice = _mean(F.binary_cross_entropy_with_logits(voicing, voiced, reduction="none"), frames)
+        tone = _mean((pitch - batch["pitch"]).abs(), voiced)
         read = {"pitch": tone, "voicing": voice}
         if self.listener is None:
             return read
@@ -105,20 +105,23 @@ def _led_to(feat: Tensor, draws: FlowDraws, details: FlowLossDetails) -> Tensor:
 def _phone_error(logits: Tensor, batch: dict[str, Tensor], counted: Tensor) -> Tensor:
     """Mean cross-entropy of logits (B, phones, F) where `counted` (B, F)."""
     entropy = F.cross_entropy(logits.float(), batch["phone"].long(), reduction="none")
-    wrong: Tensor = (entropy * counted).sum() / counted.sum().clamp(min=1)
-    return wrong
+    return _mean(entropy, counted)
 
 
 def _pitch_error(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws) -> Tensor:
     """Mean distance of the F0 heard from the true one, in `PITCH_UNIT`, where there is one and a speaker is given."""
     counted = batch["voiced"] * draws.keep[:, None]
-    off: Tensor = (hz.clamp(min=20.0).log() - batch["hz"].clamp(min=20.0).log()).abs() / PITCH_UNIT
-    wrong: Tensor = (off.clamp(max=4.0) * counted).sum() / counted.sum().clamp(min=1)
-    return wrong
+    off = (hz.clamp(min=20.0).log() - batch["hz"].clamp(min=20.0).log()).abs() / PITCH_UNIT
+    return _mean(off.clamp(max=4.0), counted)
 
 
 def _hum(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws, details: FlowLossDetails) -> Tensor:
     """Mean of the F0 heard where there is none, as a part of `HUM_HZ`, where a speaker is given."""
     counted = (1 - batch["voiced"]) * details.mask[..., 0] * draws.keep[:, None]
-    wrong: Tensor = ((hz / HUM_HZ).clamp(max=2.0) * counted).sum() / counted.sum().clamp(min=1)
-    return wrong
+    return _mean((hz / HUM_HZ).clamp(max=2.0), counted)
+
+
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of `values` where `counted` is 1; 0 where it is nowhere."""
+    mean: Tensor = (values * counted).sum() / counted.sum().clamp(min=1)
+    return mean

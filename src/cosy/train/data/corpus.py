@@ -222,20 +222,15 @@ class Corpus:
         return {speaker: np.array(indices) for speaker, indices in sorted(found.items())}
 
     def shares(
-        self, speaker_weights: Mapping[str, float] | None = None, language_weights: Mapping[str, float] | None = None
+        self, speaker_weights: Mapping[str, float] | None = None, entry_weights: np.ndarray | None = None
     ) -> np.ndarray:
         """Probabilities of the speakers: the root of what each says, in weighted tokens, times its own weight.
 
         What has no weight counts 1.
         """
-        by_language, by_speaker = language_weights or {}, speaker_weights or {}
-
-        def share(speaker: str, indices: np.ndarray) -> float:
-            entries = [self.entries[i] for i in indices]
-            said = sum(entry.tokens * by_language.get(entry.language, 1.0) for entry in entries)
-            return by_speaker.get(speaker, 1.0) * math.sqrt(said)
-
-        shares = np.array([share(*of) for of in self.by_speaker.items()])
+        said = np.array([entry.tokens for entry in self.entries]) * (1.0 if entry_weights is None else entry_weights)
+        of_speaker = speaker_weights or {}
+        shares = np.array([of_speaker.get(s, 1.0) * math.sqrt(said[own].sum()) for s, own in self.by_speaker.items()])
         whole: np.ndarray = shares / shares.sum()
         return whole
 
