@@ -12,15 +12,19 @@ import torch
 from cosy.audio.constants import FRAME_RATE_HZ, HOP_SAMPLES, SAMPLE_RATE_HZ, TOKEN_RATE_HZ
 from cosy.audio.silence import dbfs
 from cosy.errors import MismatchError, MissingFileError
+from cosy.eval.mandarin import held_out_sentences
 from cosy.models.source import Source
 from cosy.train.data.corpus import LEAD_S, LEVEL_DBFS, TAIL_S, Corpus, build, pitch, shards_of
+from cosy.train.data.espeak import EspeakVoice, speak
 from cosy.train.data.phones import PHONES
+from cosy.train.data.synth import pieces
 from cosy.train.data.teachers import Utterance
 from tests.model_dir import SMALL
 from tests.train.tones import PHONE_S, RATE_HZ, SILENCE_S, SPELLING, sayings, utterance
 
 NO_F0 = ("wave", "mel", "whisper", "phone")
 WORDS = ("two", "three", "five")
+MANDARIN_VOICE = EspeakVoice("f2", 45, 60, 235)
 PHONES_SAID = [label for word in WORDS for label in SPELLING[word]]
 
 
@@ -136,6 +140,33 @@ def test_the_source_goes_along_with_what_it_is_trained_to_follow() -> None:
     middle = slice(5 * HOP_SAMPLES, -5 * HOP_SAMPLES)
     level = abs(np.mean(fundamental[middle] * np.exp(1j * phase[middle]))) / np.mean(fundamental[middle] ** 2) ** 0.5
     assert level > 0.99 * 0.5**0.5, "in step all the way"
+
+
+def test_a_pitch_that_moves_fast_is_followed() -> None:
+    pytest.importorskip("pyworld", reason="F0 of a corpus needs the extra `train`")
+    octaves = np.clip((np.arange(40 * HOP_SAMPLES) / SAMPLE_RATE_HZ - 0.3) / 0.05, 0, 1)
+    hz = 130 * 2**octaves
+    phase = 2 * np.pi * np.cumsum(hz) / SAMPLE_RATE_HZ
+    found = pitch(sum(np.sin(h * phase) / h for h in range(1, 6)).astype(np.float32))
+    np.testing.assert_allclose(found[2:-2], hz[::HOP_SAMPLES][2:-2], rtol=0.05)
+
+
+def test_mandarin_vowels_have_a_pitch_and_its_voiceless_consonants_have_none(tmp_path: Path) -> None:
+    pytest.importorskip("pyworld", reason="F0 of a corpus needs the extra `train`")
+    pytest.importorskip("espeakng_loader", reason="the extra `train` brings espeak-ng")
+    texts = [sentence.text for sentence in held_out_sentences()[:8]]
+    build(tmp_path / "00000", [speak(MANDARIN_VOICE, "zh", pieces(t, "zh")) for t in texts], ("f0", "phone"))
+    corpus = Corpus(tmp_path)
+    said, voiced = (np.concatenate([corpus.slice(name, i) for i in range(len(corpus))]) for name in ("phone", "f0"))
+    amid = (said[1:-1] == said[:-2]) & (said[1:-1] == said[2:])  # frames beside another phone are neither
+
+    def share(phones: str) -> float:
+        among = amid & np.isin(said[1:-1], [PHONES.index(phone) for phone in phones.split()])
+        assert among.sum() > 40
+        return float((voiced[1:-1] > 0)[among].mean())
+
+    assert share("aa ae ah ao aw ax ay eh er ey iy ow uw ir iz eo ie ye ya wa wai wei wo yow ong yu") > 0.96
+    assert share("p t k f s hh sj sr tch trh tsz") < 0.12
 
 
 def test_silence_has_no_pitch() -> None:

@@ -34,6 +34,8 @@ from cosy.errors import MismatchError, MissingFileError
 from cosy.train.data.phones import is_pause, phone_index
 from cosy.train.data.teachers import Span, Utterance
 
+DIO_S = 0.005  # its frames
+VOICED = 0.5  # least correlation of a period with the next
 LEAD_S, TAIL_S = 0.12, 0.20  # silence kept around the speech
 LEVEL_DBFS = -22.0  # RMS of neutral speech
 _ARRAYS = {"wave": np.int16, "mel": np.float16, "whisper": np.float16, "f0": np.float32, "phone": np.uint8}
@@ -66,15 +68,30 @@ class Entry:
 def pitch(wave: np.ndarray) -> np.ndarray:
     """F0 in Hz (0 unvoiced) at the beginning of every 20 ms frame of a 24 kHz waveform, by WORLD's DIO and StoneMask.
 
+    DIO's frames are those it is tuned for: how far F0 may move from one to the next is a constant.  It holds on to a
+    pitch into the consonant; a frame whose next period is not like the last one is unvoiced.
+
     The beginning, because the vocoder's source has the F0 of a frame from the centre of the frame before to its own.
     Raises MissingDependencyError without the `train` extra.
     """
     world: Any = optional("pyworld", "train")
-    period_ms = 1000 * HOP_SAMPLES / SAMPLE_RATE_HZ
     signal = wave.astype(np.float64)
-    coarse, times = world.dio(signal, SAMPLE_RATE_HZ, frame_period=period_ms / 2, f0_floor=60.0, f0_ceil=600.0)
+    coarse, times = world.dio(signal, SAMPLE_RATE_HZ, frame_period=1000 * DIO_S, f0_floor=60.0, f0_ceil=600.0)
     fine = world.stonemask(signal, coarse, times, SAMPLE_RATE_HZ)
-    return np.asarray(fine[::2][: len(wave) // HOP_SAMPLES], dtype=np.float32)
+    hz = fine[:: round(HOP_SAMPLES / SAMPLE_RATE_HZ / DIO_S)][: len(wave) // HOP_SAMPLES]
+    recurs = [f > 0 and _recurrence(signal, i * HOP_SAMPLES, SAMPLE_RATE_HZ / f) >= VOICED for i, f in enumerate(hz)]
+    return np.where(recurs, hz, 0).astype(np.float32)
+
+
+def _recurrence(signal: np.ndarray, centre: int, period: float) -> float:
+    """Correlation of the periods before and after a sample, at the best lag within a semitone; 0 at the ends."""
+    size, lags = round(period), np.arange(round(0.94 * period), round(1.06 * period) + 1)
+    first = centre - (size + lags) // 2
+    if first.min() < 0 or (first + lags).max() + size > len(signal):
+        return 0.0
+    a, b = (signal[start[:, None] + np.arange(size)] for start in (first, first + lags))
+    together = (a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1) + 1e-12)
+    return float(together.max())
 
 
 def _trim(utterance: Utterance) -> tuple[np.ndarray, list[Span], list[Span]]:
