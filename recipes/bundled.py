@@ -3,8 +3,8 @@
 python recipes/bundled.py FOLDER STAGE... [--device cuda]
 
 The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, listener, flow, remake, f0_made,
-polish, lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was;
-weights below FOLDER/start are where a network begins.
+lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was; weights below
+FOLDER/start are where a network begins.
 """
 
 from __future__ import annotations
@@ -98,7 +98,11 @@ CHUNK_TOKENS = MODEL.flow.encoder.static_chunk_size
 FIRST_TOKENS = 20  # in the first piece of a preset's stream: it plays until the next is made, and is there soon
 TEMPERATURE = 0.85  # of the language model's head, see `assemble.sharpen`
 
-REFERENCE = "The garden behind the house was quiet, and a warm wind moved slowly."
+REFERENCE = {
+    "en": "The garden behind the house was quiet, and a warm wind moved slowly.",
+    "zh": "屋子后面的花园很安静，一阵暖风慢慢地吹过来。",
+}
+MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
 PRESETS = {  # the first is the default
     "anna": Voice("", "slt"),
     "alex": Voice("", "rms"),
@@ -107,15 +111,14 @@ PRESETS = {  # the first is the default
     "david": Voice("", EspeakVoice("m5", 74, 60, 165)),
     "bella": Voice("", "slt", pitch=0.94, formants=0.88, intonation=0.95),
     "claire": Voice("", "rms", pitch=1.7, formants=1.17),
-    "diana": Voice("", EspeakVoice("f2", 45, 60, 165)),  # the voice of MANDARIN
+    "diana": MANDARIN,  # and so is her reference
 }
 
 ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
-MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
 NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
-WEIGHTS = {"cmn": 6.0, "slt": 3.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
-OFTEN = {"cmn": 4.0, "slt": 3.0}  # in corpora where there is less of the other voices
+WEIGHTS = {"cmn": 8.0, "slt": 3.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
+OFTEN = {"cmn": 6.0, "slt": 3.0}  # in corpora where there is less of the other voices
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
 
 
@@ -268,7 +271,7 @@ class Recipe:
 
     def f0(self) -> None:
         task = F0Task(MODEL.hift, self.corpus(*VOICES))
-        self._train("f0", task, _schedule(1.5e-3, 1500, ema=0.998, clip_norm=100.0, precision="float32"))
+        self._train("f0", task, _schedule(1.5e-3, 12000, ema=0.998, clip_norm=100.0, precision="float32"))
 
     def vocoder(self) -> None:
         task = VocoderTask(MODEL.hift, self.corpus(*VOICES), self._f0_predictor(), speaker_weights=WEIGHTS)
@@ -294,6 +297,7 @@ class Recipe:
             cond_rate=0.6,
             cond_share=0.6,
             cosine_time=True,
+            noise_scale=1.35,
             language_weights={"zh": 3.0},
             speaker_weights=WEIGHTS,
         )
@@ -313,21 +317,15 @@ class Recipe:
         corpus = Corpus(self.folder / "remade", *self.corpus(*VOICES).shards[::3])
         task = F0Task(MODEL.hift, corpus, speaker_weights=OFTEN, network=self._f0_predictor())
         self._train(
-            "f0_made", task, _schedule(1e-3, 4500, warmup_steps=20, ema=0.995, clip_norm=100.0, precision="float32")
+            "f0_made", task, _schedule(7e-4, 5500, warmup_steps=20, ema=0.995, clip_norm=100.0, precision="float32")
         )
-
-    def polish(self) -> None:
-        """The vocoder learns what the flow gives it, without forgetting what a recording gives it."""
-        network = self._network(Vocoder(MODEL.hift), "vocoder")
-        corpus = Corpus(self.folder / "remade", *self.corpus(*VOICES).shards[::4])
-        task = VocoderTask(
-            MODEL.hift, corpus, self._f0_predictor(), predicted_f0_from=1.0, speaker_weights=OFTEN, network=network
-        )
-        self._train("polish", task, _vocoder_schedule(5e-4, 1500))
 
     def references(self) -> None:
         """What the preset voices are made from: one recording of each."""
-        jobs = [Job(name, replace(voice, name=name), (Line(REFERENCE),)) for name, voice in PRESETS.items()]
+        jobs = []
+        for name, voice in PRESETS.items():
+            language = "zh" if voice is MANDARIN else "en"
+            jobs.append(Job(name, replace(voice, name=name), (Line(REFERENCE[language], language),)))
         list(synthesise(self.folder / "references", jobs, workers=1))
 
     def unseen(self) -> None:
@@ -354,7 +352,8 @@ class Recipe:
     def assemble(self) -> None:
         """Write the model directory `model`."""
         llm = self._network(SpeechLM(MODEL.llm), "lm")
-        flow, hift = self._network(Flow(MODEL.flow), "flow", "flow."), self._network(Vocoder(MODEL.hift), "polish")
+        flow, hift = self._network(Flow(MODEL.flow), "flow", "flow."), self._network(Vocoder(MODEL.hift), "vocoder")
+        hift.f0_predictor.load_state_dict(self._f0_predictor().state_dict())
         sharpen(llm, TEMPERATURE)
         networks: dict[NetworkName, torch.nn.Module] = {"llm": llm, "flow": flow, "hift": hift}
         assemble(

@@ -102,3 +102,41 @@ def test_the_generator_total_weighs_its_terms() -> None:
     one = torch.ones(())
     assert loss.GeneratorLoss(one, one, one, one, one).total == 1 + 2 + 45 + 1 + 1
     assert loss.DiscriminatorLoss(one, one).total == 2
+
+
+def test_a_frame_that_is_played_again_is_a_repetition() -> None:
+    unvoiced = torch.ones(1, 20)
+    hiss, buzz = noise(1, 9600), noise(1, 480).repeat(1, 20)
+    assert loss.repetition(hiss, unvoiced) < 0.02
+    torch.testing.assert_close(loss.repetition(buzz, unvoiced), torch.tensor(1.0))
+    torch.testing.assert_close(loss.repetition(0.1 * buzz, unvoiced), torch.tensor(1.0))
+
+
+def test_repetition_counts_between_two_unvoiced_frames() -> None:
+    buzz, unvoiced = noise(1, 480).repeat(1, 20), torch.zeros(1, 20)
+    assert loss.repetition(buzz, unvoiced) == 0
+    unvoiced[:, ::2] = 1
+    assert loss.repetition(buzz, unvoiced) == 0
+    unvoiced[:, 1] = 1
+    torch.testing.assert_close(loss.repetition(buzz, unvoiced), torch.tensor(1.0))
+
+
+def test_silence_repeats_nothing_and_has_finite_gradients() -> None:
+    wave = torch.zeros(1, 4800, requires_grad=True)
+    distance = loss.repetition(wave, torch.ones(1, 10))
+    distance.backward()
+    assert distance == 0
+    assert wave.grad is not None
+    assert wave.grad.isfinite().all()
+
+
+def test_takes_count_where_the_window_holds_nothing_voiced() -> None:
+    one, other = noise(1, 9600), noise(1, 9600, seed=1)
+    nowhere, frame, stretch = torch.zeros(1, 20), torch.zeros(1, 20), torch.zeros(1, 20)
+    frame[:, 10], stretch[:, 9:12] = 1, 1
+    short, long = (loss.takes_apart(one, other, frame, sizes=(size,)).item() for size in (512, 2048))
+    assert loss.takes_apart(one, other, nowhere) == 0
+    assert short > 0
+    assert long == 0, "a long window reaches into the frames beside it"
+    assert loss.takes_apart(one, other, stretch, sizes=(2048,)) > 0
+    assert loss.takes_apart(one, one, torch.ones(1, 20)) == 0

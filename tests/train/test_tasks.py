@@ -227,9 +227,9 @@ def test_segments_match_each_other_and_short_utterances_are_padded(corpus: Corpu
     assert torch.equal(batch["mel"][:, :, -1], batch["mel"][:, :, -2])
 
 
-def test_unvoiced_frames_are_those_far_from_voiced_ones() -> None:
+def test_a_frame_is_unvoiced_if_its_beginning_and_the_next_ones_are() -> None:
     f0 = torch.tensor([[0.0, 0.0, 0.0, 120.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
-    assert _unvoiced(f0).tolist() == [[1, 1, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1]]
+    assert _unvoiced(f0).tolist() == [[1, 1, 0, 0, 1, 1], [1, 1, 1, 1, 1, 1]]
 
 
 def test_an_f0_predictor_is_trained_further(corpus: Corpus) -> None:
@@ -301,6 +301,15 @@ def test_the_prior_falls_away_at_the_end(corpus: Corpus) -> None:
     total, figures = task.loss(batch, 1.0)
     assert total.item() == pytest.approx(figures["flow"])
     assert task.loss(batch, 0.0)[0].item() == pytest.approx(figures["flow"] + 0.5 * figures["prior"])
+
+
+def test_a_flow_may_learn_from_more_noise_than_it_will_be_given(corpus: Corpus) -> None:
+    plain, loud = (FlowTask(FLOW, corpus, batch=1, max_tokens=20, noise_scale=scale) for scale in (1.0, 2.0))
+    batch = plain.batch(np.random.default_rng(0))
+    (_, _, one, aimed), (_, _, other, farther) = (task._losses(batch, 1.0) for task in (plain, loud))
+    torch.testing.assert_close(other.noise, 2 * one.noise)
+    stay = 1 - FLOW.sigma_min
+    torch.testing.assert_close(farther.target + stay * other.noise, aimed.target + stay * one.noise)
 
 
 # ---- the language model

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cosy.audio.constants import HOP_SAMPLES
 from cosy.audio.features import mel_spectrogram
 
 Maps = Sequence[Sequence[Tensor]]
@@ -24,6 +25,7 @@ TPR_WEIGHT = 1.0
 TPR_TAU = 0.04
 STFT_SIZES = (512, 1024, 2048)  # samples; hop a quarter
 MAGNITUDE_FLOOR = 1e-4  # under the rounding noise of 16-bit audio in one bin
+FRAME = 512  # samples: the longest window that lies in a mel frame, all but
 
 
 def generator_adversarial(generated: Sequence[Tensor]) -> Tensor:
@@ -151,15 +153,33 @@ def stft_losses(pred: Tensor, target: Tensor, sizes: Sequence[int] = STFT_SIZES)
     return StftLosses(mel_loss(pred, target), magnitude, convergence)
 
 
-def takes_apart(one: Tensor, other: Tensor, counted: Tensor, sizes: Sequence[int] = STFT_SIZES) -> Tensor:
-    """Log-mel plus log-magnitude distance of two takes (B, L), where `counted` (B, T) says that a mel frame counts.
+def takes_apart(one: Tensor, other: Tensor, unvoiced: Tensor, sizes: Sequence[int] = STFT_SIZES) -> Tensor:
+    """Log-mel plus log-magnitude distance of two takes (B, L), where `unvoiced` (B, T) is 1: a mel frame without voice.
 
-    A mean over all frames: what does not count adds nothing.  Half of it, taken from the distance of either to a
-    recording, makes an energy distance (Gritsenko et al., 2020), which the spread of a hiss minimises, not its median.
+    Windows longer than a frame count only where the frames beside it are unvoiced, too.  A mean over all frames: what
+    does not count adds nothing.  Half of it, taken from the distance of either to a recording, makes an energy distance
+    (Gritsenko et al., 2020), which the spread of a hiss minimises, not its median.
     """
-    mel = _counted_distance(mel_spectrogram(one, fmax=None), mel_spectrogram(other, fmax=None), counted)
-    pairs = [_counted_distance(_magnitude(one, n).log(), _magnitude(other, n).log(), counted) for n in sizes]
+    amid = 1 - F.max_pool1d(1 - unvoiced, 3, 1, 1)
+    mel = _counted_distance(mel_spectrogram(one, fmax=None), mel_spectrogram(other, fmax=None), amid)
+    pairs = [
+        _counted_distance(_magnitude(one, n).log(), _magnitude(other, n).log(), amid if n > FRAME else unvoiced)
+        for n in sizes
+    ]
     return mel + torch.stack(pairs).mean()
+
+
+def repetition(wave: Tensor, unvoiced: Tensor) -> Tensor:
+    """How far a mel frame of (B, L) repeats the one before, where both are `unvoiced` (B, T): mean squared correlation.
+
+    A decoder that does not know how to use its noise hisses with the same pattern in every frame, and so buzzes at the
+    frame rate of 50 Hz, which spectra hardly show.
+    """
+    frames = F.normalize(wave.reshape(len(wave), -1, HOP_SAMPLES), dim=-1, eps=MAGNITUDE_FLOOR)
+    alike = (frames[:, 1:] * frames[:, :-1]).sum(-1)
+    counted = unvoiced[:, 1:] * unvoiced[:, :-1]
+    mean: Tensor = (alike.square() * counted).sum() / counted.sum().clamp(min=1)
+    return mean
 
 
 def _counted_distance(one: Tensor, other: Tensor, counted: Tensor) -> Tensor:

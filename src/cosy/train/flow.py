@@ -5,6 +5,7 @@ L1 between the encoder's projection and the mel, which gives the encoder a direc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -32,7 +33,8 @@ class FlowTask:
     one to be trained further.  `epochs` draws every utterance once an epoch, alone and whole, in padded batches of like
     length of `batch * max_tokens` tokens, as the official recipe does.  `cond_rate` is the share of items with a
     prompt, and `cond_share` the most it takes of them.  `cosine_time` draws early flow times more often, as a solver
-    with cosine steps spends them.  `language_weights` and `speaker_weights` draw utterances of a language or a speaker
+    with cosine steps spends them.  `noise_scale` is how much larger the noise is than that of the solver, which then
+    draws less of what is rare.  `language_weights` and `speaker_weights` draw utterances of a language or a speaker
     more often than others, which count 1.  `vocoder` lets the samples be heard.
     """
 
@@ -47,6 +49,7 @@ class FlowTask:
         cond_rate: float = 0.5,
         cond_share: float = 0.3,
         cosine_time: bool = False,
+        noise_scale: float = 1.0,
         language_weights: Mapping[str, float] | None = None,
         speaker_weights: Mapping[str, float] | None = None,
         network: Flow | None = None,
@@ -55,7 +58,7 @@ class FlowTask:
     ) -> None:
         self.corpus, self.size, self.max_tokens, self.prior_weight = corpus, batch, max_tokens, prior_weight
         self.draws = partial(FlowDraws.sample, cond_rate=cond_rate, cond_share=cond_share, cosine_time=cosine_time)
-        self.vocoder = vocoder
+        self.vocoder, self.noise_scale = vocoder, noise_scale
         self.speakers = list(corpus.by_speaker.values())
         entries = corpus.entries
         self.neutral = [np.array([i for i in s if not entries[i].style] or list(s)) for s in self.speakers]
@@ -133,6 +136,7 @@ class FlowTask:
         generator = torch.Generator().manual_seed(int(batch["seed"]))
         feat, lengths = batch["feat"], batch["length"]
         draws = self.draws(generator, lengths, feat.shape[1], self.flow.config)
+        draws = replace(draws, noise=self.noise_scale * draws.noise)
         loss, details = flow_loss(self.flow, batch["token"], lengths, feat, batch["embedding"], draws)
         prior = ((details.mu.float() - feat).abs() * details.mask).sum() / (details.mask.sum() * feat.shape[-1])
         total = loss + self.prior_weight * (1 - progress) * prior

@@ -28,7 +28,7 @@ from cosy.train.listener import Listener
 from cosy.train.tokenizer import PITCH_UNIT, own_pitch
 
 READ_WEIGHT = 0.4
-HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 0.6, 0.6
+HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 1.5, 0.6
 HUM_HZ = 150.0
 
 

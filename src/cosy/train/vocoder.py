@@ -18,9 +18,18 @@ from cosy.config import VocoderConfig
 from cosy.models.discriminators import Discriminators
 from cosy.models.f0_predictor import F0Predictor
 from cosy.models.vocoder import Vocoder
-from cosy.models.vocoder_loss import discriminator_loss, f0_loss, generator_loss, stft_losses, takes_apart
+from cosy.models.vocoder_loss import (
+    discriminator_loss,
+    f0_loss,
+    generator_loss,
+    repetition,
+    stft_losses,
+    takes_apart,
+)
 from cosy.train.data.corpus import PER_TOKEN, Corpus
 from cosy.train.journal import Picture, Sample, Sound
+
+REPETITION_WEIGHT = 2.0
 
 
 class Segments:
@@ -146,15 +155,18 @@ class VocoderTask(_Waves):
         f0 = self.network.f0(batch["mel"]) if predicted else batch["f0"]
         mel, wave, f0 = (torch.cat([x, x]) for x in (batch["mel"], batch["wave"], f0))
         made = self.network.decode(mel, self.network.source(f0, batch["noise"]))
+        near, unvoiced = stft_losses(made, wave), _unvoiced(batch["f0"])
         one, other = made.chunk(2)
-        near, apart = stft_losses(made, wave), takes_apart(one, other, _unvoiced(batch["f0"]))
-        figures = {"mel": near.mel, "magnitude": near.magnitude, "convergence": near.convergence, "apart": apart}
-        return near.total - 0.5 * apart, {name: value.item() for name, value in figures.items()}
+        apart, repeated = takes_apart(one, other, unvoiced), repetition(made, torch.cat([unvoiced, unvoiced]))
+        figures = {"mel": near.mel, "magnitude": near.magnitude, "convergence": near.convergence}
+        figures |= {"apart": apart, "repeated": repeated}
+        total = near.total - 0.5 * apart + REPETITION_WEIGHT * repeated
+        return total, {name: value.item() for name, value in figures.items()}
 
 
 def _unvoiced(f0: Tensor) -> Tensor:
-    """1 where a frame of (B, T) and those beside it are unvoiced, 0 elsewhere."""
-    return 1 - F.max_pool1d((f0 > 0).float(), 3, 1, 1)
+    """1 where a frame of (B, T) is unvoiced from its beginning to its end, which is the next one's beginning."""
+    return 1 - F.max_pool1d(F.pad((f0 > 0).float(), (0, 1)), 2, 1)
 
 
 class AdversarialVocoderTask(_Waves):

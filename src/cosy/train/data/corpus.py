@@ -34,7 +34,7 @@ from cosy.errors import MismatchError, MissingFileError
 from cosy.train.data.phones import is_pause, phone_index
 from cosy.train.data.teachers import Span, Utterance
 
-DIO_S = 0.005  # its frames
+DIO_S = 0.005  # a frame of DIO
 VOICED = 0.5  # least correlation of a period with the next
 LEAD_S, TAIL_S = 0.12, 0.20  # silence kept around the speech
 LEVEL_DBFS = -22.0  # RMS of neutral speech
