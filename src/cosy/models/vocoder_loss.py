@@ -25,7 +25,6 @@ TPR_WEIGHT = 1.0
 TPR_TAU = 0.04
 STFT_SIZES = (512, 1024, 2048)  # samples; hop a quarter
 MAGNITUDE_FLOOR = 1e-4  # under the rounding noise of 16-bit audio in one bin
-FRAME = 512  # samples: the longest window that lies in a mel frame, all but
 
 
 def generator_adversarial(generated: Sequence[Tensor]) -> Tensor:
@@ -156,15 +155,16 @@ def stft_losses(pred: Tensor, target: Tensor, sizes: Sequence[int] = STFT_SIZES)
 def takes_apart(one: Tensor, other: Tensor, unvoiced: Tensor, sizes: Sequence[int] = STFT_SIZES) -> Tensor:
     """Log-mel plus log-magnitude distance of two takes (B, L), where `unvoiced` (B, T) is 1: a mel frame without voice.
 
-    Windows longer than a frame count only where the frames beside it are unvoiced, too.  A mean over all frames: what
-    does not count adds nothing.  Half of it, taken from the distance of either to a recording, makes an energy distance
-    (Gritsenko et al., 2020), which the spread of a hiss minimises, not its median.
+    Windows of two frames and more count only where the frames beside it are unvoiced, too.  A mean over all frames:
+    what does not count adds nothing.  Half of it, taken from the distance of either to a recording, makes an energy
+    distance (Gritsenko et al., 2020), which the spread of a hiss minimises, not its median.
     """
     amid = 1 - F.max_pool1d(1 - unvoiced, 3, 1, 1)
     mel = _counted_distance(mel_spectrogram(one, fmax=None), mel_spectrogram(other, fmax=None), amid)
+    counted = [amid if size >= 2 * HOP_SAMPLES else unvoiced for size in sizes]
     pairs = [
-        _counted_distance(_magnitude(one, n).log(), _magnitude(other, n).log(), amid if n > FRAME else unvoiced)
-        for n in sizes
+        _counted_distance(_magnitude(one, size).log(), _magnitude(other, size).log(), where)
+        for size, where in zip(sizes, counted, strict=True)
     ]
     return mel + torch.stack(pairs).mean()
 

@@ -121,7 +121,8 @@ class VocoderTask(_Waves):
     """Decoder and source, with a trained F0 predictor that stays as it is; see `trainer.Task`.
 
     Every segment is made twice, from other noise.  Where nothing is voiced the distance of the two counts in their
-    favour: by its distance from the recording alone a decoder does best to ignore the noise, and hums instead.
+    favour: by its distance from the recording alone a decoder does best to ignore the noise, and hums instead.  Nor may
+    an unvoiced frame repeat the one before.
 
     `network` is one to be trained further; its own F0 predictor is replaced.  From `predicted_f0_from` of the schedule
     on it drives half of the batches; never (1.0) where mels are the flow's, whose F0 is not that of the waves.
