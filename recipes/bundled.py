@@ -403,7 +403,7 @@ def _vocoder_schedule(learning_rate: float, steps: int) -> Schedule:
     return _schedule(learning_rate, steps, warmup_steps=50, ema=0.998, clip_norm=20.0, precision="float32")
 
 
-def main() -> None:
+def main(kind: type[Recipe] = Recipe) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -412,7 +412,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    recipe = Recipe(arguments.folder, arguments.device)
+    recipe = kind(arguments.folder, arguments.device)
     for stage in arguments.stages:
         run: Callable[[], None] = getattr(recipe, stage)
         run()
