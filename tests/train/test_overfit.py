@@ -99,8 +99,8 @@ def test_the_vocoder_makes_the_very_spectrum(two: Corpus, tmp_path: Path) -> Non
         return float(mel_loss(made, recorded, fmax=8000.0))
 
     before = distance()
-    learn(task, tmp_path / "vocoder", 400, 5e-3, clip_norm=20.0)
-    assert distance() < 0.4 * before
+    learn(task, tmp_path / "vocoder", 500, 5e-3, clip_norm=20.0)
+    assert distance() < 0.5 * before
 
 
 @torch.inference_mode()
@@ -127,7 +127,7 @@ def test_the_speaker_encoder_finds_the_speaker_again(tmp_path: Path) -> None:
     pytest.importorskip("pyworld", reason="F0 of a corpus needs the extra `train`")
     corpus = write_speakers(tmp_path / "corpus", 3)
     task = SpeakerTask(SMALL_SPEAKER_ENCODER, corpus, batch=12, tokens=25)
-    learn(task, tmp_path / "run", 80, 2e-3)
+    learn(task, tmp_path / "run", 160, 2e-3)
     embed(corpus, task.network.encoder)
     again = Corpus(tmp_path / "corpus")
     vectors = F.normalize(torch.tensor(np.stack([again.vector_of(i) for i in range(len(again))])), dim=-1)
