@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -218,6 +218,8 @@ JOBS = {**VOICES, **SENTENCES, "sounds": sound_jobs}
 class Recipe:
     """The stages; everything lives below `folder`."""
 
+    jobs: Mapping[str, Callable[[], list[Job]]] = JOBS
+
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self.folder, self.device = folder, device
 
@@ -226,7 +228,7 @@ class Recipe:
 
     def data(self) -> None:
         """Let the teachers speak, and prepare what the networks read."""
-        for name, jobs in JOBS.items():
+        for name, jobs in self.jobs.items():
             for job, tokens in synthesise(self.folder / name, jobs(), workers=2):
                 logging.info("%s/%s %.1f s", name, job.name, tokens / 25)
 
@@ -349,17 +351,20 @@ class Recipe:
         task = LMTask(MODEL.llm, tokenizer, self.corpus(*SENTENCES), self.corpus(*VOICES), sounds)
         self._train("lm", task, _schedule(2e-3, 5600, warmup_steps=150, ema=0.998))
 
+    def _acoustics(self) -> dict[NetworkName, torch.nn.Module]:
+        """Flow and vocoder, the latter with the last F0 predictor."""
+        flow, hift = self._network(Flow(MODEL.flow), "flow", "flow."), self._network(Vocoder(MODEL.hift), "vocoder")
+        hift.f0_predictor.load_state_dict(self._f0_predictor().state_dict())
+        return {"flow": flow, "hift": hift}
+
     def assemble(self) -> None:
         """Write the model directory `model`."""
         llm = self._network(SpeechLM(MODEL.llm), "lm")
-        flow, hift = self._network(Flow(MODEL.flow), "flow", "flow."), self._network(Vocoder(MODEL.hift), "vocoder")
-        hift.f0_predictor.load_state_dict(self._f0_predictor().state_dict())
         sharpen(llm, TEMPERATURE)
-        networks: dict[NetworkName, torch.nn.Module] = {"llm": llm, "flow": flow, "hift": hift}
         assemble(
             self.folder / "model",
             MODEL,
-            networks,
+            {"llm": llm, **self._acoustics()},
             self._network(SpeechTokenizer(TOKENIZER), "tokenizer", "tokenizer."),
             self._network(SpeakerEncoder(SPEAKER), "speaker", "encoder."),
             self.folder / "vocabulary",

@@ -8,27 +8,20 @@ those that are not below are of `bundled.py`.  Language model, vocabulary, token
 
 from __future__ import annotations
 
-import logging
 import shutil
-from pathlib import Path
 
 import torch
-from bundled import MODEL, VOICES, Recipe, main, sound_jobs
+from bundled import VOICES, Recipe, main, sound_jobs
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import cosy
-from cosy.checkpoint.convert import write_weights
-from cosy.checkpoint.layout import Part
+from cosy.api import BUNDLED_MODEL
 from cosy.checkpoint.load import LoadedModel, load_model
-from cosy.models.flow import Flow
-from cosy.models.vocoder import Vocoder
-from cosy.train.data.synth import synthesise
+from cosy.train.assemble import write_networks
 from cosy.train.speaker import embed
 from cosy.train.tokenizer import encode
 
-SHIPPED = Path(cosy.__file__).parent / "assets" / "model"
-JOBS = {**VOICES, "sounds": sound_jobs}
+JOBS = {**VOICES, "sounds": sound_jobs}  # what flow and vocoder learn from
 
 
 class Tokens(nn.Module):
@@ -56,21 +49,17 @@ class Vectors(nn.Module):
 class Further(Recipe):
     """`Recipe` from the shipped weights."""
 
-    def data(self) -> None:
-        """Let the teachers speak what flow and vocoder learn from."""
-        for name, jobs in JOBS.items():
-            for job, tokens in synthesise(self.folder / name, jobs(), workers=2):
-                logging.info("%s/%s %.1f s", name, job.name, tokens / 25)
+    jobs = JOBS
 
     def encode(self) -> None:
-        encode(self.corpus(*JOBS), Tokens(load_model(SHIPPED, parts=())))
+        encode(self.corpus(*self.jobs), Tokens(load_model(BUNDLED_MODEL, parts=())))
 
     def embed(self) -> None:
-        embed(self.corpus(*JOBS), Vectors(load_model(SHIPPED, parts=())))
+        embed(self.corpus(*self.jobs), Vectors(load_model(BUNDLED_MODEL, parts=())))
 
     def start(self) -> None:
         """The shipped weights, where the trainings look for a beginning."""
-        flow, hift = (load_file(SHIPPED / f"{part}.safetensors") for part in ("flow", "hift"))
+        flow, hift = (load_file(BUNDLED_MODEL / f"{part}.safetensors") for part in ("flow", "hift"))
         predictor = "f0_predictor."
         beginnings = {
             "flow": {f"flow.{key}": value for key, value in flow.items()},
@@ -84,13 +73,8 @@ class Further(Recipe):
     def assemble(self) -> None:
         """The shipped directory with the new networks and presets."""
         target = self.folder / "model"
-        shutil.copytree(SHIPPED, target, dirs_exist_ok=True)
-        hift = self._network(Vocoder(MODEL.hift), "vocoder")
-        hift.f0_predictor.load_state_dict(self._f0_predictor().state_dict())
-        parts: dict[Part, nn.Module] = {"flow": self._network(Flow(MODEL.flow), "flow", "flow."), "hift": hift}
-        for part, network in parts.items():
-            dtype = load_file(target / f"{part}.safetensors").popitem()[1].dtype
-            write_weights(part, network.state_dict(), target / f"{part}.safetensors", dtype)
+        shutil.copytree(BUNDLED_MODEL, target, dirs_exist_ok=True)
+        write_networks(self._acoustics(), target)
         self._presets(target)
 
 

@@ -25,7 +25,7 @@ from cosy.token2wav import (
 from cosy.token2wav_official import OfficialStream, at_official_speed, cross_fade
 from tests.networks import small_flow, small_vocoder, some_prompt, some_tokens
 
-TOLERANCE = 1e-2  # the phase is an integral of F0, so rounding of the mel adds up; a wrong cut gives 0.1 and more
+TOLERANCE = 5e-3  # the phase is an integral of F0, so rounding of the mel adds up; a wrong cut gives 0.1 and more
 
 
 @pytest.fixture(scope="module")

@@ -40,11 +40,13 @@ class FlowDraws:
         cond_rate: float = 0.5,
         cond_share: float = 0.3,
         cosine_time: bool = False,
+        noise_scale: float = 1.0,
     ) -> FlowDraws:
         """Draw for a batch of `token_len` [B] tokens, padded to `frames`; tensors land on `token_len`'s device.
 
         `streaming_rate`: how often a batch is chunk-masked.  `cond_rate`: how often an item is given a prompt,
         of at most `cond_share` of its frames.  `cosine_time`: warp t by 1 - cos(pi t / 2), the older recipe.
+        `noise_scale`: how much larger the noise is than the solver's.
         """
         size = token_len.shape[0]
 
@@ -60,7 +62,7 @@ class FlowDraws:
             streaming=bool(uniform(1) < streaming_rate),
             cond_len=cond_len,
             t=1 - torch.cos(t * (0.5 * math.pi)) if cosine_time else t,
-            noise=noise.to(token_len.device),
+            noise=noise_scale * noise.to(token_len.device),
             keep=uniform(size) > config.training_cfg_rate,
         )
 

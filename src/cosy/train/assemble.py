@@ -55,6 +55,13 @@ def sharpen(llm: SpeechLM, temperature: float) -> None:
         llm.llm_decoder.bias.div_(temperature)
 
 
+def write_networks(networks: Mapping[Part, nn.Module], directory: Path) -> None:
+    """Write networks into a model directory: LM and flow in float16, the vocoder in float32."""
+    for part, network in networks.items():
+        dtype = torch.float16 if part in NARROWED else torch.float32
+        write_weights(part, network.state_dict(), directory / f"{part}.safetensors", dtype)
+
+
 def assemble(
     directory: Path,
     config: ModelConfig,
@@ -68,9 +75,7 @@ def assemble(
     """Write a complete model directory: LM and flow in float16, the vocoder in float32, front ends as ONNX."""
     directory.mkdir(parents=True, exist_ok=True)
     write_config(config, directory)
-    for part, network in networks.items():
-        dtype = torch.float16 if part in NARROWED else torch.float32
-        write_weights(part, network.state_dict(), directory / f"{part}.safetensors", dtype)
+    write_networks(networks, directory)
     export_speech_tokenizer(speech_tokenizer, directory / SPEECH_TOKENIZER)
     export_speaker_encoder(speaker_encoder, directory / SPEAKER_ENCODER)
     for name in VOCABULARY:

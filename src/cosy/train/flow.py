@@ -5,7 +5,6 @@ L1 between the encoder's projection and the mel, which gives the encoder a direc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -57,8 +56,14 @@ class FlowTask:
         vocoder: Vocoder | None = None,
     ) -> None:
         self.corpus, self.size, self.max_tokens, self.prior_weight = corpus, batch, max_tokens, prior_weight
-        self.draws = partial(FlowDraws.sample, cond_rate=cond_rate, cond_share=cond_share, cosine_time=cosine_time)
-        self.vocoder, self.noise_scale = vocoder, noise_scale
+        self.draws = partial(
+            FlowDraws.sample,
+            cond_rate=cond_rate,
+            cond_share=cond_share,
+            cosine_time=cosine_time,
+            noise_scale=noise_scale,
+        )
+        self.vocoder = vocoder
         self.speakers = list(corpus.by_speaker.values())
         entries = corpus.entries
         self.neutral = [np.array([i for i in s if not entries[i].style] or list(s)) for s in self.speakers]
@@ -136,7 +141,6 @@ class FlowTask:
         generator = torch.Generator().manual_seed(int(batch["seed"]))
         feat, lengths = batch["feat"], batch["length"]
         draws = self.draws(generator, lengths, feat.shape[1], self.flow.config)
-        draws = replace(draws, noise=self.noise_scale * draws.noise)
         loss, details = flow_loss(self.flow, batch["token"], lengths, feat, batch["embedding"], draws)
         prior = ((details.mu.float() - feat).abs() * details.mask).sum() / (details.mask.sum() * feat.shape[-1])
         total = loss + self.prior_weight * (1 - progress) * prior
