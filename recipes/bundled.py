@@ -54,7 +54,7 @@ from cosy.train.data.espeak import EspeakVoice
 from cosy.train.data.plan import STYLED, english_voice, espeak_voice, in_language, texts
 from cosy.train.data.speakers import STYLES, Voice
 from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
-from cosy.train.flow_by_ear import FlowByEarTask
+from cosy.train.flow_by_ear import FlowByEarTask, folded
 from cosy.train.listener import Listener, ListenerTask
 from cosy.train.lm import LMTask
 from cosy.train.remake import remake
@@ -87,7 +87,7 @@ MODEL = ModelConfig(
         input_size=192,
         encoder=FlowEncoderConfig(
             input_size=192, output_size=192, attention_heads=3, linear_units=576, num_blocks=3, up_blocks=2,
-            dropout_rate=0.05, positional_dropout_rate=0.05, attention_dropout_rate=0.05,
+            dropout_rate=0.0, positional_dropout_rate=0.0, attention_dropout_rate=0.0,
         ),
         estimator=EstimatorConfig(channels=96, attention_head_dim=32, num_heads=3, n_blocks=1, num_mid_blocks=3),
     ),
@@ -117,7 +117,7 @@ PRESETS = {  # the first is the default
 ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
 NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
-WEIGHTS = {"cmn": 8.0, "slt": 3.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
+WEIGHTS = {"cmn": 12.0, "slt": 3.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
 OFTEN = {"cmn": 6.0, "slt": 3.0}  # in corpora where there is less of the other voices
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
 
@@ -305,13 +305,16 @@ class Recipe:
         )
         self._train("flow", task, _schedule(1.4e-3, 9000, warmup_steps=150, ema=0.998))
 
+    def _flow(self) -> Flow:
+        return folded(self.folder / "runs" / "flow", MODEL.flow)
+
     def remake(self) -> None:
         """Mels by the flow, of the plain teachers and of every fourth of the other voices."""
         shards = self.corpus(*VOICES).shards
         plain = [shard for shard in shards if shard.name.split("-")[0] in (*PLAIN, "cmn")]
         others = [shard for shard in shards if shard not in plain]
         corpus = Corpus(*plain[::2], *others[::4])
-        for shard in remake(corpus, self._network(Flow(MODEL.flow), "flow", "flow."), self.folder / "remade"):
+        for shard in remake(corpus, self._flow(), self.folder / "remade"):
             logging.info("%s", shard)
 
     def f0_made(self) -> None:
@@ -353,9 +356,9 @@ class Recipe:
 
     def _acoustics(self) -> dict[NetworkName, torch.nn.Module]:
         """Flow and vocoder, the latter with the last F0 predictor."""
-        flow, hift = self._network(Flow(MODEL.flow), "flow", "flow."), self._network(Vocoder(MODEL.hift), "vocoder")
+        hift = self._network(Vocoder(MODEL.hift), "vocoder")
         hift.f0_predictor.load_state_dict(self._f0_predictor().state_dict())
-        return {"flow": flow, "hift": hift}
+        return {"flow": self._flow(), "hift": hift}
 
     def assemble(self) -> None:
         """Write the model directory `model`."""

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from cosy.models.f0_predictor import F0Predictor
 from cosy.models.flow_loss import FlowDraws, FlowLossDetails
+from cosy.train.assemble import averaged
 from cosy.train.data.corpus import Corpus
 from cosy.train.flow import FlowTask
-from cosy.train.flow_by_ear import HUM_HZ, FlowByEarTask, _hum, _led_to, _pitch_error
+from cosy.train.flow_by_ear import HUM_HZ, FlowByEarTask, TokenTable, _hum, _led_to, _pitch_error, folded
 from cosy.train.listener import Listener, ListenerTask
 from cosy.train.tokenizer import PITCH_UNIT
 from cosy.train.trainer import Schedule, Trainer
@@ -36,7 +37,7 @@ def test_reading_and_hearing_teach_the_flow_alone(corpus: Corpus) -> None:
     loss, figures = task.loss(task.batch(np.random.default_rng(0)), 0.5)
     loss.backward()
     assert {"flow", "prior", "pitch", "voicing", "phones", "heard_pitch", "heard_hum", "heard_phones"} == set(figures)
-    readings = (task.reader.pitch, task.reader.phones)
+    readings = (task.reader.pitch, task.reader.own, task.reader.phones)
     assert all(p.grad is not None for reading in readings for p in reading.parameters())
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in task.flow.decoder.parameters())
     assert all(p.grad is None for ear in ears for p in ear.parameters())
@@ -48,6 +49,32 @@ def test_without_ears_nothing_is_heard(corpus: Corpus) -> None:
     task = FlowByEarTask(SMALL.flow, corpus, batch=3, max_tokens=20)
     _, figures = task.loss(task.batch(np.random.default_rng(0)), 0.5)
     assert {"flow", "prior", "pitch", "voicing"} == set(figures)
+
+
+def test_digits_carry_over_to_tokens_never_seen() -> None:
+    torch.manual_seed(0)
+    table = TokenTable(nn.Embedding(6561, 8))
+    one, far, near = torch.tensor([[0], [6560], [1]])  # `near` differs from `one` in one digit, `far` in all
+    before = table(torch.cat([far, near])).detach()
+    assert torch.equal(table(one), table.weight[one]), "nothing at first"
+    optimizer = torch.optim.Adam(table.parameters(), 1e-2)
+    for _ in range(20):
+        optimizer.zero_grad()
+        (table(one) - 1).square().mean().backward()
+        optimizer.step()
+    moved = (table(torch.cat([far, near])).detach() - before).norm(dim=1)
+    assert moved[1] > 2 * moved[0]
+
+
+def test_a_folded_flow_is_the_one_that_was_trained(corpus: Corpus, tmp_path: Path) -> None:
+    task = FlowByEarTask(SMALL.flow, corpus, batch=3, max_tokens=20)
+    list(Trainer(task, Schedule(1e-2, math.inf, 3, warmup_steps=1, ema=0.5), tmp_path).run())
+    task.network.load_state_dict(averaged(tmp_path))
+    token = torch.randint(6561, (2, 7), generator=torch.Generator().manual_seed(0))
+    flow = folded(tmp_path, SMALL.flow)
+    assert type(flow.input_embedding) is nn.Embedding
+    assert not torch.equal(flow.input_embedding.weight, task.flow.input_embedding.weight)
+    torch.testing.assert_close(flow.encode(token), task.flow.eval().encode(token))
 
 
 def test_what_is_heard_is_the_end_of_the_path(corpus: Corpus) -> None:

@@ -1,9 +1,14 @@
 """The flow's training by ear, for a small flow of many speakers, whose squared error alone finds pitch and phones late.
 
 Its encoder does not know the speaker, and its projection, 80 values wide, is drawn towards the mean mel of all
-speakers, in which no pitch is left, and little of what sets phones apart.  A linear reading of the projection, there
-for training alone, asks it to keep voicing, the pitch relative to the speaker's own, and the phone, which the speech
-tokens tell.
+speakers, in which no pitch is left, and little of what sets phones apart.  A reading of the projection, there for
+training alone, asks it to keep voicing, the pitch relative to the speaker's own, and the phone, which the speech tokens
+tell.  It is linear, but that of pitch is told the speaker, too, as the estimator is: what a token says of pitch is
+not the same for everyone.
+
+A speech token is eight digits, and a table of 6561 vectors has to learn each of them alone.  In training a small
+network of the digits is added to the table, so that what is common to tokens is learned from all; `folded` makes one
+table of both.
 
 The estimator, which knows the speaker, has to make Hz of it, and the squared error of a mel cares little where the
 harmonics are, or about the short and soft sounds that tell words apart.  So trained networks hear the mel that the
@@ -12,34 +17,81 @@ estimated velocity leads to: an F0 predictor, and a recogniser of phones.  What 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosy.config import FlowConfig
 from cosy.models.flow import Flow
 from cosy.models.flow_loss import FlowDraws, FlowLossDetails
+from cosy.models.speech_tokenizer import FSQ_DIMS, FSQ_LEVELS, SpeechTokenizer
+from cosy.train.assemble import averaged
 from cosy.train.data.corpus import Corpus
 from cosy.train.data.phones import PHONES
 from cosy.train.flow import FlowTask
 from cosy.train.listener import Listener
 from cosy.train.tokenizer import PITCH_UNIT, own_pitch
 
-READ_WEIGHT = 0.4
-HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 1.5, 0.6
+READ_WEIGHT = 0.8
+READER_WIDTH = 192
+HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 2.0, 0.6
 HUM_HZ = 150.0
 
 
+class TokenTable(nn.Embedding):
+    """The vectors of the speech tokens, to which their digits contribute: nothing at first."""
+
+    digits: Tensor  # [V, 24], one of three for each of the eight
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__(table.num_embeddings, table.embedding_dim, _weight=table.weight.data)
+        width, inputs = table.embedding_dim, FSQ_DIMS * FSQ_LEVELS
+        last = nn.Linear(2 * width, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.said = nn.Sequential(nn.Linear(inputs, 2 * width), nn.GELU(), last)
+        levels = SpeechTokenizer.levels_of(torch.arange(table.num_embeddings))
+        self.register_buffer("digits", F.one_hot(levels.long() + 1, FSQ_LEVELS).flatten(1).float(), persistent=False)
+
+    def forward(self, token: Tensor) -> Tensor:
+        y: Tensor = super().forward(token) + self.said(self.digits[token])
+        return y
+
+
 class FlowAndReader(nn.Module):
-    """The flow, and the linear reading of its encoder's projection: voicing, pitch, phones."""
+    """The flow, its table told the digits, and the reading of its encoder's projection: voicing, pitch, phones."""
 
     def __init__(self, flow: Flow) -> None:
         super().__init__()
         self.flow = flow
-        self.pitch = nn.Linear(flow.config.output_size, 2)
-        self.phones = nn.Linear(flow.config.output_size, len(PHONES))
+        flow.input_embedding = TokenTable(flow.input_embedding)
+        mel, speaker = flow.config.output_size, flow.config.spk_embed_dim
+        self.pitch = nn.Linear(mel, 2)
+        self.own = nn.Sequential(nn.Linear(mel + speaker, READER_WIDTH), nn.GELU(), nn.Linear(READER_WIDTH, 1))
+        self.phones = nn.Linear(mel, len(PHONES))
+
+    def read(self, mu: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the projection `mu` [B, F, M] and speaker vectors [B, 192]: voicing and pitch [B, F], phones [B, n, F]."""
+        speaker = F.normalize(embedding, dim=1) * embedding.shape[1] ** 0.5
+        told = torch.cat([mu, speaker[:, None].expand(-1, mu.shape[1], -1)], dim=-1)
+        voicing, pitch = self.pitch(mu).unbind(-1)
+        return voicing, pitch + self.own(told)[..., 0], self.phones(mu).transpose(1, 2)
+
+
+@torch.no_grad()
+def folded(run: Path, config: FlowConfig) -> Flow:
+    """The flow of a training folder, its weights averaged, with one table."""
+    flow = Flow(config)
+    table = flow.input_embedding
+    flow.input_embedding = told = TokenTable(table)
+    flow.load_state_dict(averaged(run, "flow."))
+    table.weight.copy_(told(torch.arange(table.num_embeddings)))
+    flow.input_embedding = table
+    return flow.eval()
 
 
 class FlowByEarTask(FlowTask):
@@ -86,14 +138,13 @@ class FlowByEarTask(FlowTask):
         return loss, figures
 
     def _read(self, batch: dict[str, Tensor], details: FlowLossDetails) -> dict[str, Tensor]:
-        voicing, pitch = self.reader.pitch(details.mu).float().unbind(-1)
+        voicing, pitch, phones = self.reader.read(details.mu, batch["embedding"])
         frames, voiced = details.mask[..., 0], batch["voiced"]
-        voice = _mean(F.binary_cross_entropy_with_logits(voicing, voiced, reduction="none"), frames)
-        tone = _mean((pitch - batch["pitch"]).abs(), voiced)
+        voice = _mean(F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none"), frames)
+        tone = _mean((pitch.float() - batch["pitch"]).abs(), voiced)
         read = {"pitch": tone, "voicing": voice}
         if self.listener is None:
             return read
-        phones = self.reader.phones(details.mu).transpose(1, 2)
         return {**read, "phones": _phone_error(phones, batch, frames)}
 
 
