@@ -1,4 +1,4 @@
-"""The judge of Mandarin, `cosy.eval.mandarin_judge`, in 20 minutes of one CPU core.
+"""The judge of Mandarin, `cosy.eval.mandarin_judge`, in 50 minutes of one CPU core.
 
     python recipes/mandarin_judge.py FOLDER
 
@@ -48,7 +48,7 @@ SENTENCES = 3000  # drawn once
 MAX_S = 5.0
 FFT, ROOM = 108_000, RATE_HZ // 2  # holds MAX_S, the silence around it and the room
 OCTAVES = torch.linspace(0, RATE_HZ / 2, FFT // 2 + 1).clamp_min(60.0).div(1000.0).log2()  # above 1 kHz
-STEPS = 4000
+STEPS = 10_000
 
 
 def salad(rng: np.random.Generator) -> list[Expected]:

@@ -130,6 +130,19 @@ def test_silence_repeats_nothing_and_has_finite_gradients() -> None:
     assert wave.grad.isfinite().all()
 
 
+def test_short_windows_tell_when_a_burst_comes() -> None:
+    """A click 5 ms late is half as far again in windows of 5 ms as in one of 20 ms, and counted where it was asked."""
+    early, late, counted = torch.zeros(1, 9600), torch.zeros(1, 9600), torch.zeros(1, 20)
+    early[:, 4900:4920], late[:, 5020:5040] = 0.5, 0.5
+    assert loss.transient_distance(early, late, counted) == 0
+    counted[:, 10] = 1
+    short, long = (loss.transient_distance(early, late, counted, sizes=(size,)) for size in (128, 512))
+    assert short > 1.5 * long > 0
+    assert loss.transient_distance(early, early, counted) == 0
+    elsewhere = counted.roll(5)
+    assert loss.transient_distance(early, late, elsewhere) == 0
+
+
 def test_takes_count_where_the_window_holds_nothing_voiced() -> None:
     one, other = noise(1, 9600), noise(1, 9600, seed=1)
     nowhere, frame, stretch = torch.zeros(1, 20), torch.zeros(1, 20), torch.zeros(1, 20)

@@ -6,14 +6,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosy.models.f0_predictor import F0Predictor
 from cosy.models.flow_loss import FlowDraws, FlowLossDetails
 from cosy.train.assemble import averaged
 from cosy.train.data.corpus import Corpus
+from cosy.train.data.phones import PHONES
 from cosy.train.flow import FlowTask
-from cosy.train.flow_by_ear import HUM_HZ, FlowByEarTask, TokenTable, _hum, _led_to, _pitch_error, folded
+from cosy.train.flow_by_ear import (
+    HUM_HZ,
+    FlowByEarTask,
+    TokenTable,
+    _height_and_shape,
+    _hum,
+    _led_to,
+    _pitch_error,
+    folded,
+)
 from cosy.train.listener import Listener, ListenerTask
 from cosy.train.tokenizer import PITCH_UNIT
 from cosy.train.trainer import Schedule, Trainer
@@ -95,6 +106,29 @@ def test_what_is_heard_is_the_end_of_the_path(corpus: Corpus) -> None:
     counted = batch["voiced"] * draws.keep[:, None]
     expected = (counted * (1 - draws.t)[:, None]).sum() / counted.sum()
     assert heard(target + PITCH_UNIT) == pytest.approx(float(expected), rel=1e-4), "nearer to the end less is wrong"
+
+
+def test_a_flattened_tone_is_worse_than_a_shifted_one() -> None:
+    voiced = torch.ones(1, 12)
+    rise = torch.linspace(-1, 1, 12)[None]
+    shifted, flattened = _height_and_shape(torch.full((1, 12), 0.6), voiced), _height_and_shape(-rise, voiced)
+    assert shifted == pytest.approx(0.6)
+    assert flattened == pytest.approx(float(rise.abs().mean()) + 6 / 11)
+    voiced[:, ::3] = 0
+    assert _height_and_shape(rise * (1 - voiced), voiced) == 0, "what is unvoiced has no pitch"
+
+
+def test_rare_phones_count_more(corpus: Corpus) -> None:
+    task = FlowByEarTask(SMALL.flow, corpus, None, Listener(), batch=3, max_tokens=20)
+    batch = task.batch(np.random.default_rng(0))
+    logits = torch.zeros(*batch["phone"].shape, len(PHONES)).mT
+    rare, common = int(task.rarity.argmax()), int(task.rarity.argmin())
+    assert task.rarity[rare] > task.rarity[common]
+    batch["phone"][:] = common
+    batch["phone"][:, 0] = rare
+    logits[:, common] = 3.0  # common phones are heard
+    plain = F.cross_entropy(logits, batch["phone"].long())
+    assert task._phone_error(logits, batch, torch.ones_like(batch["phone"])) > plain
 
 
 def test_a_hum_is_pitch_where_there_is_none(corpus: Corpus) -> None:

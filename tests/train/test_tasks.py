@@ -29,7 +29,7 @@ from cosy.train.speaker import SPEEDS, SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
 from cosy.train.transcripts import TranscriptTask, imbalance
-from cosy.train.vocoder import AdversarialVocoderTask, F0Task, VocoderTask, _unvoiced
+from cosy.train.vocoder import AdversarialVocoderTask, F0Task, VocoderTask, _not_voiced, _unvoiced
 from tests.model_dir import SMALL, SMALL_SPEAKER_ENCODER, SMALL_TOKENIZER
 from tests.train.speakers import VECTORS, VOICES, write_speakers
 from tests.train.tones import sayings
@@ -230,6 +230,8 @@ def test_segments_match_each_other_and_short_utterances_are_padded(corpus: Corpu
 def test_a_frame_is_unvoiced_if_its_beginning_and_the_next_ones_are() -> None:
     f0 = torch.tensor([[0.0, 0.0, 0.0, 120.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     assert _unvoiced(f0).tolist() == [[1, 1, 0, 0, 1, 1], [1, 1, 1, 1, 1, 1]]
+    assert _not_voiced(f0).tolist() == [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]]
+    assert _not_voiced(torch.tensor([[0.0, 90.0, 90.0, 90.0]])).tolist() == [[1, 0, 0, 0]]
 
 
 def test_an_f0_predictor_is_trained_further(corpus: Corpus) -> None:

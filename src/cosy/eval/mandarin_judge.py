@@ -97,8 +97,8 @@ def _autocorrelation(x: Tensor) -> Tensor:
 class JudgeConfig:
     """Width of the network and of its blocks' inner layer; blocks before and after the step of 2."""
 
-    width: int = 128
-    inner: int = 384
+    width: int = 192
+    inner: int = 576
     early: int = 2
     late: int = 3
     kernel: int = 9

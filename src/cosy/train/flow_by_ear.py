@@ -38,7 +38,9 @@ from cosy.train.tokenizer import PITCH_UNIT, own_pitch
 
 READ_WEIGHT = 0.8
 READER_WIDTH = 192
-HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 2.0, 0.6
+RARITY = 0.5, 4.0
+SHAPE_FRAMES = 3
+HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 1.5, 0.6
 HUM_HZ = 150.0
 
 
@@ -113,6 +115,7 @@ class FlowByEarTask(FlowTask):
         self.listener = None if listener is None else listener.eval().requires_grad_(False)
         self.reader = FlowAndReader(self.flow)
         self.network = self.reader
+        self.rarity = torch.ones(len(PHONES)) if listener is None else _rarity(corpus)
         self.own_pitch = [own_pitch(corpus, indices) for indices in self.speakers]
 
     def _heard(self, index: int) -> dict[str, np.ndarray]:
@@ -131,7 +134,7 @@ class FlowByEarTask(FlowTask):
             parts.append((HEARD_PITCH_WEIGHT, heard))
         if self.listener is not None:
             counted = details.mask[..., 0] * draws.keep[:, None]
-            parts.append((HEARD_PHONES_WEIGHT, {"heard_phones": _phone_error(self.listener(mel), batch, counted)}))
+            parts.append((HEARD_PHONES_WEIGHT, {"heard_phones": self._phone_error(self.listener(mel), batch, counted)}))
         for weight, losses in parts:
             loss = loss + weight * sum(losses.values())
             figures |= {name: value.item() for name, value in losses.items()}
@@ -141,11 +144,23 @@ class FlowByEarTask(FlowTask):
         voicing, pitch, phones = self.reader.read(details.mu, batch["embedding"])
         frames, voiced = details.mask[..., 0], batch["voiced"]
         voice = _mean(F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none"), frames)
-        tone = _mean((pitch.float() - batch["pitch"]).abs(), voiced)
-        read = {"pitch": tone, "voicing": voice}
+        read = {"pitch": _height_and_shape(pitch.float() - batch["pitch"], voiced), "voicing": voice}
         if self.listener is None:
             return read
-        return {**read, "phones": _phone_error(phones, batch, frames)}
+        return {**read, "phones": self._phone_error(phones, batch, frames)}
+
+    def _phone_error(self, logits: Tensor, batch: dict[str, Tensor], counted: Tensor) -> Tensor:
+        """Mean cross-entropy of logits (B, phones, F) where `counted` (B, F), rare phones counting more."""
+        phone = batch["phone"].long()
+        entropy = F.cross_entropy(logits.float(), phone, reduction="none")
+        return _mean(entropy, counted * self.rarity.to(phone.device)[phone])
+
+
+def _rarity(corpus: Corpus) -> Tensor:
+    """How much a frame of each phone counts, by the root of how rare it is: else nobody misses the short stops."""
+    some = range(0, len(corpus), max(1, len(corpus) // 400))
+    counts = np.bincount(np.concatenate([corpus.slice("phone", i) for i in some]), minlength=len(PHONES))
+    return torch.from_numpy((counts.mean() / counts.clip(1)) ** 0.5).float().clamp(*RARITY)
 
 
 def _led_to(feat: Tensor, draws: FlowDraws, details: FlowLossDetails) -> Tensor:
@@ -153,17 +168,20 @@ def _led_to(feat: Tensor, draws: FlowDraws, details: FlowLossDetails) -> Tensor:
     return feat + (1 - draws.t)[:, None, None] * (details.velocity.float() - details.target)
 
 
-def _phone_error(logits: Tensor, batch: dict[str, Tensor], counted: Tensor) -> Tensor:
-    """Mean cross-entropy of logits (B, phones, F) where `counted` (B, F)."""
-    entropy = F.cross_entropy(logits.float(), batch["phone"].long(), reduction="none")
-    return _mean(entropy, counted)
-
-
 def _pitch_error(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws) -> Tensor:
-    """Mean distance of the F0 heard from the true one, in `PITCH_UNIT`, where there is one and a speaker is given."""
-    counted = batch["voiced"] * draws.keep[:, None]
-    off = (hz.clamp(min=20.0).log() - batch["hz"].clamp(min=20.0).log()).abs() / PITCH_UNIT
-    return _mean(off.clamp(max=4.0), counted)
+    """`_height_and_shape` of the F0 heard, in `PITCH_UNIT`, where there is one and a speaker is given."""
+    off = (hz.clamp(min=20.0).log() - batch["hz"].clamp(min=20.0).log()) / PITCH_UNIT
+    return _height_and_shape(off.clamp(-4.0, 4.0), batch["voiced"] * draws.keep[:, None])
+
+
+def _height_and_shape(off: Tensor, counted: Tensor) -> Tensor:
+    """Mean size of an error of pitch (B, F) where `counted`, plus how much it changes within 60 ms.
+
+    A tone is a shape: one that is flattened is another tone, though no frame of it is far off.
+    """
+    bend = off[:, SHAPE_FRAMES:] - off[:, :-SHAPE_FRAMES]
+    both = counted[:, SHAPE_FRAMES:] * counted[:, :-SHAPE_FRAMES]
+    return _mean(off.abs(), counted) + _mean(bend.abs(), both)
 
 
 def _hum(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws, details: FlowLossDetails) -> Tensor:

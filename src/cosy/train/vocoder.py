@@ -25,11 +25,12 @@ from cosy.models.vocoder_loss import (
     repetition,
     stft_losses,
     takes_apart,
+    transient_distance,
 )
 from cosy.train.data.corpus import PER_TOKEN, Corpus
 from cosy.train.journal import Picture, Sample, Sound
 
-REPETITION_WEIGHT = 2.0
+REPETITION_WEIGHT, SHARP_WEIGHT = 2.0, 1.0
 
 
 class Segments:
@@ -160,14 +161,21 @@ class VocoderTask(_Waves):
         one, other = made.chunk(2)
         apart, repeated = takes_apart(one, other, unvoiced), repetition(made, torch.cat([unvoiced, unvoiced]))
         figures = {"mel": near.mel, "magnitude": near.magnitude, "convergence": near.convergence}
-        figures |= {"apart": apart, "repeated": repeated}
-        total = near.total - 0.5 * apart + REPETITION_WEIGHT * repeated
+        edges = _not_voiced(batch["f0"])
+        sharp = transient_distance(made, wave, torch.cat([edges, edges])) - 0.5 * transient_distance(one, other, edges)
+        figures |= {"apart": apart, "repeated": repeated, "sharp": sharp}
+        total = near.total - 0.5 * apart + REPETITION_WEIGHT * repeated + SHARP_WEIGHT * sharp
         return total, {name: value.item() for name, value in figures.items()}
 
 
 def _unvoiced(f0: Tensor) -> Tensor:
     """1 where a frame of (B, T) is unvoiced from its beginning to its end, which is the next one's beginning."""
     return 1 - F.max_pool1d(F.pad((f0 > 0).float(), (0, 1)), 2, 1)
+
+
+def _not_voiced(f0: Tensor) -> Tensor:
+    """1 where a frame of (B, T) is unvoiced at its beginning or its end: all that `_unvoiced` has, and onsets."""
+    return F.max_pool1d(F.pad((f0 <= 0).float(), (0, 1)), 2, 1)
 
 
 class AdversarialVocoderTask(_Waves):
