@@ -96,7 +96,7 @@ MODEL = ModelConfig(
 
 CHUNK_TOKENS = MODEL.flow.encoder.static_chunk_size
 FIRST_TOKENS = 20  # in the first piece of a preset's stream: it plays until the next is made, and is there soon
-TEMPERATURE = 0.85  # of the language model's head, see `assemble.sharpen`
+TEMPERATURE = 0.386  # of the language model's head, see `assemble.sharpen`
 
 REFERENCE = {
     "en": "The garden behind the house was quiet, and a warm wind moved slowly.",

@@ -171,14 +171,13 @@ def takes_apart(one: Tensor, other: Tensor, unvoiced: Tensor, sizes: Sequence[in
 
 
 def transient_distance(one: Tensor, other: Tensor, counted: Tensor, sizes: Sequence[int] = SHORT_SIZES) -> Tensor:
-    """Mean log-magnitude distance of two waves (B, L) in short windows, in the frames where `counted` (B, T) is 1.
+    """Log-magnitude distance of two waves (B, L) in short windows, where `counted` (B, T) is 1; a mean over all frames.
 
     The burst of a stop lasts 5 ms; a window of 20 ms does not tell it from the vowel behind.  Where there is voice such
     windows see the single periods, whose places are the source's own, so they are not to be counted.
     """
-    share = counted.mean().clamp(min=1 / counted.numel())
     pairs = [_counted_distance(_magnitude(one, size).log(), _magnitude(other, size).log(), counted) for size in sizes]
-    return torch.stack(pairs).mean() / share
+    return torch.stack(pairs).mean()
 
 
 def repetition(wave: Tensor, unvoiced: Tensor) -> Tensor:

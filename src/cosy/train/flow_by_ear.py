@@ -6,13 +6,13 @@ training alone, asks it to keep voicing, the pitch relative to the speaker's own
 tell.  It is linear, but that of pitch is told the speaker, too, as the estimator is: what a token says of pitch is
 not the same for everyone.
 
-A speech token is eight digits, and a table of 6561 vectors has to learn each of them alone.  In training a small
-network of the digits is added to the table, so that what is common to tokens is learned from all; `folded` makes one
-table of both.
-
 The estimator, which knows the speaker, has to make Hz of it, and the squared error of a mel cares little where the
 harmonics are, or about the short and soft sounds that tell words apart.  So trained networks hear the mel that the
 estimated velocity leads to: an F0 predictor, and a recogniser of phones.  What they hear wrong is part of the loss.
+
+A speech token is eight digits, and a table of 6561 vectors has to learn each of them alone.  In training a small
+network of the digits is added to the table, so that what is common to tokens is learned from all; `folded` makes one
+table of both.
 """
 
 from __future__ import annotations

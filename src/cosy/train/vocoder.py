@@ -30,7 +30,7 @@ from cosy.models.vocoder_loss import (
 from cosy.train.data.corpus import PER_TOKEN, Corpus
 from cosy.train.journal import Picture, Sample, Sound
 
-REPETITION_WEIGHT, SHARP_WEIGHT = 2.0, 1.0
+REPETITION_WEIGHT, SHARP_WEIGHT = 2.0, 1.5
 
 
 class Segments:
@@ -159,10 +159,10 @@ class VocoderTask(_Waves):
         made = self.network.decode(mel, self.network.source(f0, batch["noise"]))
         near, unvoiced = stft_losses(made, wave), _unvoiced(batch["f0"])
         one, other = made.chunk(2)
-        apart, repeated = takes_apart(one, other, unvoiced), repetition(made, torch.cat([unvoiced, unvoiced]))
+        apart, repeated = takes_apart(one, other, unvoiced), repetition(made, unvoiced.repeat(2, 1))
         figures = {"mel": near.mel, "magnitude": near.magnitude, "convergence": near.convergence}
-        edges = _not_voiced(batch["f0"])
-        sharp = transient_distance(made, wave, torch.cat([edges, edges])) - 0.5 * transient_distance(one, other, edges)
+        edges = _not_voiced(batch["f0"]).repeat(2, 1)
+        sharp = transient_distance(made, wave, edges) - 0.5 * transient_distance(one, other, unvoiced)
         figures |= {"apart": apart, "repeated": repeated, "sharp": sharp}
         total = near.total - 0.5 * apart + REPETITION_WEIGHT * repeated + SHARP_WEIGHT * sharp
         return total, {name: value.item() for name, value in figures.items()}
