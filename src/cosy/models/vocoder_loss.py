@@ -163,10 +163,7 @@ def takes_apart(one: Tensor, other: Tensor, unvoiced: Tensor, sizes: Sequence[in
     amid = 1 - F.max_pool1d(1 - unvoiced, 3, 1, 1)
     mel = _counted_distance(mel_spectrogram(one, fmax=None), mel_spectrogram(other, fmax=None), amid)
     counted = [amid if size >= 2 * HOP_SAMPLES else unvoiced for size in sizes]
-    pairs = [
-        _counted_distance(_magnitude(one, size).log(), _magnitude(other, size).log(), where)
-        for size, where in zip(sizes, counted, strict=True)
-    ]
+    pairs = [_magnitude_distance(one, other, size, where) for size, where in zip(sizes, counted, strict=True)]
     return mel + torch.stack(pairs).mean()
 
 
@@ -176,8 +173,7 @@ def transient_distance(one: Tensor, other: Tensor, counted: Tensor, sizes: Seque
     The burst of a stop lasts 5 ms; a window of 20 ms does not tell it from the vowel behind.  Where there is voice such
     windows see the single periods, whose places are the source's own, so they are not to be counted.
     """
-    pairs = [_counted_distance(_magnitude(one, size).log(), _magnitude(other, size).log(), counted) for size in sizes]
-    return torch.stack(pairs).mean()
+    return torch.stack([_magnitude_distance(one, other, size, counted) for size in sizes]).mean()
 
 
 def repetition(wave: Tensor, unvoiced: Tensor) -> Tensor:
@@ -191,6 +187,10 @@ def repetition(wave: Tensor, unvoiced: Tensor) -> Tensor:
     counted = unvoiced[:, 1:] * unvoiced[:, :-1]
     mean: Tensor = (alike.square() * counted).sum() / counted.sum().clamp(min=1)
     return mean
+
+
+def _magnitude_distance(one: Tensor, other: Tensor, size: int, counted: Tensor) -> Tensor:
+    return _counted_distance(_magnitude(one, size).log(), _magnitude(other, size).log(), counted)
 
 
 def _counted_distance(one: Tensor, other: Tensor, counted: Tensor) -> Tensor:

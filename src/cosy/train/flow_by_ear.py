@@ -76,12 +76,12 @@ class FlowAndReader(nn.Module):
         self.own = nn.Sequential(nn.Linear(mel + speaker, READER_WIDTH), nn.GELU(), nn.Linear(READER_WIDTH, 1))
         self.phones = nn.Linear(mel, len(PHONES))
 
-    def read(self, mu: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the projection `mu` [B, F, M] and speaker vectors [B, 192]: voicing and pitch [B, F], phones [B, n, F]."""
+    def read_pitch(self, mu: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Voicing and pitch [B, F] of the projection `mu` [B, F, M], spoken by `embedding` [B, 192]."""
         speaker = F.normalize(embedding, dim=1) * embedding.shape[1] ** 0.5
         told = torch.cat([mu, speaker[:, None].expand(-1, mu.shape[1], -1)], dim=-1)
         voicing, pitch = self.pitch(mu).unbind(-1)
-        return voicing, pitch + self.own(told)[..., 0], self.phones(mu).transpose(1, 2)
+        return voicing, pitch + self.own(told)[..., 0]
 
 
 @torch.no_grad()
@@ -141,12 +141,13 @@ class FlowByEarTask(FlowTask):
         return loss, figures
 
     def _read(self, batch: dict[str, Tensor], details: FlowLossDetails) -> dict[str, Tensor]:
-        voicing, pitch, phones = self.reader.read(details.mu, batch["embedding"])
+        voicing, pitch = self.reader.read_pitch(details.mu, batch["embedding"])
         frames, voiced = details.mask[..., 0], batch["voiced"]
         voice = _mean(F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none"), frames)
         read = {"pitch": _height_and_shape(pitch.float() - batch["pitch"], voiced), "voicing": voice}
         if self.listener is None:
             return read
+        phones = self.reader.phones(details.mu).transpose(1, 2)
         return {**read, "phones": self._phone_error(phones, batch, frames)}
 
     def _phone_error(self, logits: Tensor, batch: dict[str, Tensor], counted: Tensor) -> Tensor:

@@ -170,12 +170,17 @@ class VocoderTask(_Waves):
 
 def _unvoiced(f0: Tensor) -> Tensor:
     """1 where a frame of (B, T) is unvoiced from its beginning to its end, which is the next one's beginning."""
-    return 1 - F.max_pool1d(F.pad((f0 > 0).float(), (0, 1)), 2, 1)
+    return 1 - _at_either_end(f0 > 0)
 
 
 def _not_voiced(f0: Tensor) -> Tensor:
     """1 where a frame of (B, T) is unvoiced at its beginning or its end: all that `_unvoiced` has, and onsets."""
-    return F.max_pool1d(F.pad((f0 <= 0).float(), (0, 1)), 2, 1)
+    return _at_either_end(f0 <= 0)
+
+
+def _at_either_end(true: Tensor) -> Tensor:
+    """1 where something is true of the beginning of a frame (B, T) or of that of the next one."""
+    return F.max_pool1d(F.pad(true.float(), (0, 1)), 2, 1)
 
 
 class AdversarialVocoderTask(_Waves):
