@@ -102,7 +102,7 @@ REFERENCE = {
     "en": "The garden behind the house was quiet, and a warm wind moved slowly.",
     "zh": "屋子后面的花园很安静，一阵暖风慢慢地吹过来。",
 }
-MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 235))  # the voice whose Mandarin the language model learns
+MANDARIN = Voice("cmn", EspeakVoice("f2", 45, 60, 200))  # the voice whose Mandarin the language model learns
 PRESETS = {  # the first is the default
     "anna": Voice("", "slt"),
     "alex": Voice("", "rms"),
@@ -114,8 +114,8 @@ PRESETS = {  # the first is the default
     "diana": MANDARIN,  # and so is her reference
 }
 
-ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
-NEUTRAL_LM = {"en": 6600, "zh": 8000}  # utterances
+ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 120, 72, 29
+NEUTRAL_LM = {"en": 6600, "zh": 16000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
 WEIGHTS = {"cmn": 12.0, "slt": 3.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
 OFTEN = {"cmn": 6.0, "slt": 3.0}  # in corpora where there is less of the other voices

@@ -32,7 +32,7 @@ def test_every_decay_is_warmed_up(decay: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"precision": "int8"}, "float32, bfloat16, float16, got 'int8'"),
+        ({"precision": "int8"}, "auto, float32, bfloat16, float16, got 'int8'"),
         ({"decay": "sudden"}, "got 'sudden'"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"accumulate": 0}, "accumulate must be at least 1"),

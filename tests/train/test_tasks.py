@@ -314,6 +314,14 @@ def test_a_flow_may_learn_from_more_noise_than_it_will_be_given(corpus: Corpus) 
     torch.testing.assert_close(farther.target + stay * other.noise, aimed.target + stay * one.noise)
 
 
+def test_a_flow_may_begin_at_the_beginning_more_often(corpus: Corpus) -> None:
+    task = FlowTask(FLOW, corpus, batch=40, max_tokens=20, first_rate=0.5)
+    _, _, draws, _ = task._losses(task.batch(np.random.default_rng(0)), 1.0)
+    assert 0.2 < (draws.t == 0).float().mean() < 0.8, "of 40 half; further off by chance once in ten thousand"
+    draws = FlowTask(FLOW, corpus, batch=40, max_tokens=20)._losses(task.batch(np.random.default_rng(0)), 1.0)[2]
+    assert (draws.t > 0).all()
+
+
 # ---- the language model
 
 

@@ -13,9 +13,10 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
+from cosy.nn.precision import supported
 from cosy.train.assemble import averaged
 from cosy.train.journal import Picture, Sample, Sound
-from cosy.train.trainer import Schedule, Trainer, moved
+from cosy.train.trainer import Schedule, Trainer, _precision, moved
 
 State = dict[str, Tensor]
 
@@ -255,6 +256,13 @@ def test_half_precision_trains_float32_weights(tmp_path: Path, precision: Any) -
     rows = list(Trainer(task, schedule(200, precision=precision), tmp_path).run())
     assert {p.dtype for p in task.network.parameters()} == {torch.float32}
     assert rows[-1]["loss"] < 0.2 * rows[0]["loss"]
+
+
+def test_precision_is_settled_by_what_the_machine_has(tmp_path: Path) -> None:
+    trainer = Trainer(SumTask(dropout=0.0), schedule(2, precision="auto"), tmp_path)
+    assert trainer.schedule.precision == ("bfloat16" if supported("bfloat16") else "float32")
+    assert _precision(schedule(2, precision="auto"), torch.device("cuda")) == "bfloat16"
+    assert _precision(schedule(2, precision="float16"), torch.device("cpu")) == "float16"
 
 
 def test_a_stopped_run_saves_and_another_goes_on_from_there(tmp_path: Path) -> None:

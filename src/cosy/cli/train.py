@@ -24,6 +24,7 @@ train_app = typer.Typer(no_args_is_help=True, help="Train networks; several GPUs
 
 
 class Precision(str, Enum):
+    auto = "auto"
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"

@@ -40,12 +40,14 @@ class FlowDraws:
         cond_rate: float = 0.5,
         cond_share: float = 0.3,
         cosine_time: bool = False,
+        first_rate: float = 0.0,
         noise_scale: float = 1.0,
     ) -> FlowDraws:
         """Draw for a batch of `token_len` [B] tokens, padded to `frames`; tensors land on `token_len`'s device.
 
         `streaming_rate`: how often a batch is chunk-masked.  `cond_rate`: how often an item is given a prompt,
         of at most `cond_share` of its frames.  `cosine_time`: warp t by 1 - cos(pi t / 2), the older recipe.
+        `first_rate`: how often t is 0, where a solver begins and nothing of the target is to be seen.
         `noise_scale`: how much larger the noise is than the solver's.
         """
         size = token_len.shape[0]
@@ -57,11 +59,14 @@ class FlowDraws:
         cond_len = (uniform(size) * (longest + 1)).long().clamp(max=longest)
         cond_len = cond_len * (uniform(size) < cond_rate)
         t = uniform(size)
+        t = 1 - torch.cos(t * (0.5 * math.pi)) if cosine_time else t
+        if first_rate > 0:
+            t = t * (uniform(size) >= first_rate)
         noise = torch.randn((size, frames, config.output_size), generator=generator, device=generator.device)
         return cls(
             streaming=bool(uniform(1) < streaming_rate),
             cond_len=cond_len,
-            t=1 - torch.cos(t * (0.5 * math.pi)) if cosine_time else t,
+            t=t,
             noise=noise_scale * noise.to(token_len.device),
             keep=uniform(size) > config.training_cfg_rate,
         )

@@ -32,9 +32,10 @@ class FlowTask:
     one to be trained further.  `epochs` draws every utterance once an epoch, alone and whole, in padded batches of like
     length of `batch * max_tokens` tokens, as the official recipe does.  `cond_rate` is the share of items with a
     prompt, and `cond_share` the most it takes of them.  `cosine_time` draws early flow times more often, as a solver
-    with cosine steps spends them.  `noise_scale` is how much larger the noise is than that of the solver, which then
-    draws less of what is rare.  `language_weights` and `speaker_weights` draw utterances of a language or a speaker
-    more often than others, which count 1.  `vocoder` lets the samples be heard.
+    with cosine steps spends them, and `first_rate` is the share of items at the very first.  `noise_scale` is how much
+    larger the noise is than that of the solver, which then draws less of what is rare.  `language_weights` and
+    `speaker_weights` draw utterances of a language or a speaker more often than others, which count 1.  `vocoder` lets
+    the samples be heard.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FlowTask:
         cond_rate: float = 0.5,
         cond_share: float = 0.3,
         cosine_time: bool = False,
+        first_rate: float = 0.0,
         noise_scale: float = 1.0,
         language_weights: Mapping[str, float] | None = None,
         speaker_weights: Mapping[str, float] | None = None,
@@ -61,6 +63,7 @@ class FlowTask:
             cond_rate=cond_rate,
             cond_share=cond_share,
             cosine_time=cosine_time,
+            first_rate=first_rate,
             noise_scale=noise_scale,
         )
         self.vocoder = vocoder

@@ -10,9 +10,7 @@ The estimator, which knows the speaker, has to make Hz of it, and the squared er
 harmonics are, or about the short and soft sounds that tell words apart.  So trained networks hear the mel that the
 estimated velocity leads to: an F0 predictor, and a recogniser of phones.  What they hear wrong is part of the loss.
 
-A speech token is eight digits, and a table of 6561 vectors has to learn each of them alone.  In training a small
-network of the digits is added to the table, so that what is common to tokens is learned from all; `folded` makes one
-table of both.
+The flow's table of speech tokens is told their digits meanwhile (`shared_rows`); `folded` makes a plain flow again.
 """
 
 from __future__ import annotations
@@ -25,15 +23,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cosy.audio.constants import FRAMES_PER_TOKEN
 from cosy.config import FlowConfig
 from cosy.models.flow import Flow
 from cosy.models.flow_loss import FlowDraws, FlowLossDetails
-from cosy.models.speech_tokenizer import FSQ_DIMS, FSQ_LEVELS, SpeechTokenizer
+from cosy.nn.masks import valid_positions
 from cosy.train.assemble import averaged
 from cosy.train.data.corpus import Corpus
 from cosy.train.data.phones import PHONES
 from cosy.train.flow import FlowTask
 from cosy.train.listener import Listener
+from cosy.train.shared_rows import digits, fold, share
 from cosy.train.tokenizer import PITCH_UNIT, own_pitch
 
 READ_WEIGHT = 0.8
@@ -44,33 +44,13 @@ HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 1.5, 0.6
 HUM_HZ = 150.0
 
 
-class TokenTable(nn.Embedding):
-    """The vectors of the speech tokens, to which their digits contribute: nothing at first."""
-
-    digits: Tensor  # [V, 24], one of three for each of the eight
-
-    def __init__(self, table: nn.Embedding) -> None:
-        super().__init__(table.num_embeddings, table.embedding_dim, _weight=table.weight.data)
-        width, inputs = table.embedding_dim, FSQ_DIMS * FSQ_LEVELS
-        last = nn.Linear(2 * width, width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.said = nn.Sequential(nn.Linear(inputs, 2 * width), nn.GELU(), last)
-        levels = SpeechTokenizer.levels_of(torch.arange(table.num_embeddings))
-        self.register_buffer("digits", F.one_hot(levels.long() + 1, FSQ_LEVELS).flatten(1).float(), persistent=False)
-
-    def forward(self, token: Tensor) -> Tensor:
-        y: Tensor = super().forward(token) + self.said(self.digits[token])
-        return y
-
-
 class FlowAndReader(nn.Module):
     """The flow, its table told the digits, and the reading of its encoder's projection: voicing, pitch, phones."""
 
     def __init__(self, flow: Flow) -> None:
         super().__init__()
         self.flow = flow
-        flow.input_embedding = TokenTable(flow.input_embedding)
+        share(flow.input_embedding, digits(flow.config.vocab_size))
         mel, speaker = flow.config.output_size, flow.config.spk_embed_dim
         self.pitch = nn.Linear(mel, 2)
         self.own = nn.Sequential(nn.Linear(mel + speaker, READER_WIDTH), nn.GELU(), nn.Linear(READER_WIDTH, 1))
@@ -86,20 +66,19 @@ class FlowAndReader(nn.Module):
 
 @torch.no_grad()
 def folded(run: Path, config: FlowConfig) -> Flow:
-    """The flow of a training folder, its weights averaged, with one table."""
+    """The flow of a training folder, its weights averaged, with a plain table."""
     flow = Flow(config)
-    table = flow.input_embedding
-    flow.input_embedding = told = TokenTable(table)
+    share(flow.input_embedding, digits(config.vocab_size))
     flow.load_state_dict(averaged(run, "flow."))
-    table.weight.copy_(told(torch.arange(table.num_embeddings)))
-    flow.input_embedding = table
+    fold(flow.input_embedding)
     return flow.eval()
 
 
 class FlowByEarTask(FlowTask):
     """`FlowTask` on a corpus with F0, and with phones for a `listener`; the flow is `network.flow`.
 
-    The F0 predictor and the listener stay as they are; what is None does not hear.
+    The F0 predictor and the listener stay as they are; what is None does not hear.  `reading_only` trains the encoder
+    alone, by its projection, which costs a fifth of a step: a deeper one is to read before the estimator follows.
     """
 
     def __init__(
@@ -108,9 +87,12 @@ class FlowByEarTask(FlowTask):
         corpus: Corpus,
         f0_predictor: nn.Module | None = None,
         listener: Listener | None = None,
+        *,
+        reading_only: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(config, corpus, **options)
+        self.reading_only = reading_only
         self.f0_predictor = None if f0_predictor is None else f0_predictor.eval().requires_grad_(False)
         self.listener = None if listener is None else listener.eval().requires_grad_(False)
         self.reader = FlowAndReader(self.flow)
@@ -125,8 +107,10 @@ class FlowByEarTask(FlowTask):
         return found if self.listener is None else {**found, "phone": self.corpus.slice("phone", index)}
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
+        if self.reading_only:
+            return self._reading(batch)
         loss, figures, draws, details = self._losses(batch, progress)
-        parts = [(READ_WEIGHT, self._read(batch, details))]
+        parts = [(READ_WEIGHT, self._read(batch, details.mu, details.mask[..., 0]))]
         mel = _led_to(batch["feat"], draws, details).transpose(1, 2)
         if self.f0_predictor is not None:
             hz = self.f0_predictor(mel).float()
@@ -140,14 +124,26 @@ class FlowByEarTask(FlowTask):
             figures |= {name: value.item() for name, value in losses.items()}
         return loss, figures
 
-    def _read(self, batch: dict[str, Tensor], details: FlowLossDetails) -> dict[str, Tensor]:
-        voicing, pitch = self.reader.read_pitch(details.mu, batch["embedding"])
-        frames, voiced = details.mask[..., 0], batch["voiced"]
+    def _reading(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """The loss of the encoder's projection alone, chunk-masked half of the time."""
+        lengths, feat = batch["length"], batch["feat"]
+        streaming = bool(batch["seed"] % 2)
+        mu = self.flow.encode(batch["token"], lengths, streaming=streaming)
+        frames = valid_positions(FRAMES_PER_TOKEN * lengths, feat.shape[1])
+        losses = self._read(batch, mu, frames)
+        prior = _mean((mu.float() - feat).abs().mean(-1), frames)
+        figures = {name: value.item() for name, value in losses.items()}
+        return READ_WEIGHT * sum(losses.values()) + self.prior_weight * prior, {**figures, "prior": prior.item()}
+
+    def _read(self, batch: dict[str, Tensor], mu: Tensor, frames: Tensor) -> dict[str, Tensor]:
+        """What is read wrong in the projection `mu` (B, F, M) where `frames` (B, F) are valid."""
+        voicing, pitch = self.reader.read_pitch(mu, batch["embedding"])
+        voiced = batch["voiced"]
         voice = _mean(F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none"), frames)
         read = {"pitch": _height_and_shape(pitch.float() - batch["pitch"], voiced), "voicing": voice}
         if self.listener is None:
             return read
-        phones = self.reader.phones(details.mu).transpose(1, 2)
+        phones = self.reader.phones(mu).transpose(1, 2)
         return {**read, "phones": self._phone_error(phones, batch, frames)}
 
     def _phone_error(self, logits: Tensor, batch: dict[str, Tensor], counted: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cosy.audio.constants import TOKEN_RATE_HZ
 from cosy.config import SpeechLMConfig
@@ -40,11 +40,13 @@ class Utterance:
     text_word: np.ndarray  # (N,)
     speech: np.ndarray  # (M,)
     speech_word: np.ndarray  # (M,)
+    reading: np.ndarray | None = None  # (W, R) of every word, what a task wants to know of it
 
     @staticmethod
     def join(parts: Sequence[Utterance]) -> Utterance:
         """Several utterances as one; words are numbered on."""
         offsets = np.cumsum([0, *(int(p.text_word.max()) + 1 for p in parts[:-1])])
+        readings = [p.reading for p in parts if p.reading is not None]
         return Utterance(
             np.concatenate([p.text for p in parts]),
             np.concatenate([p.text_word + o for p, o in zip(parts, offsets, strict=True)]),
@@ -52,6 +54,7 @@ class Utterance:
             np.concatenate(
                 [np.where(p.speech_word < 0, -1, p.speech_word + o) for p, o in zip(parts, offsets, strict=True)]
             ),
+            np.concatenate(readings) if len(readings) == len(parts) else None,
         )
 
     def __len__(self) -> int:
@@ -72,15 +75,12 @@ def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utteranc
     return Utterance(np.concatenate(pieces), text_word, codes.astype(np.int64), speech_word)
 
 
-def _aligned(corpus: Corpus, tokenizer: TextTokenizer) -> list[Utterance]:
-    return [align(entry, corpus.tokens_of(i), tokenizer) for i, entry in enumerate(corpus.entries)]
-
-
 class Batch(NamedTuple):
-    """Laid-out sequences, and which text each position is to attend to (None: nothing is known)."""
+    """Laid-out sequences, which text each position is to attend to, and how its word is read (None: not known)."""
 
     sequences: Sequences
-    spoken: Tensor | None  # (B, T, T) bool
+    spoken: Tensor | None = None  # (B, T, T) bool
+    reading: Tensor | None = None  # (B, T, R)
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,10 @@ class LMTask:
         network: SpeechLM | None = None,
         epochs: bool = False,
     ) -> None:
-        self.network = network or _initialised(SpeechLM(config))
+        self.lm = network or _initialised(SpeechLM(config))
+        self.network: nn.Module = self.lm
         self.positions, self.mix = positions, mix
-        last_layer = self.network.config.backbone.num_hidden_layers - 1
+        last_layer = self.lm.config.backbone.num_hidden_layers - 1
         timed = any(entry.words for entry in targets.entries)
         self.guide_layer = None if guide_layer is None or not timed else min(guide_layer, last_layer)
         self.guide_heads = guide_heads
@@ -141,10 +142,10 @@ class LMTask:
         self.told = {
             i: [np.array(tokenizer.encode(e.instruction))] for i, e in enumerate(targets.entries) if e.instruction
         }
-        self.targets = _aligned(targets, tokenizer)
+        self.targets = self._aligned(targets)
         prompts = prompts or targets
-        self.prompts = self.targets if prompts is targets else _aligned(prompts, tokenizer)
-        self.sounds = _aligned(sounds, tokenizer) if sounds else []
+        self.prompts = self.targets if prompts is targets else self._aligned(prompts)
+        self.sounds = self._aligned(sounds) if sounds else []
         self.styles = [entry.style for entry in targets.entries]
         self.speakers = [entry.speaker for entry in targets.entries]
         self.first_words = [entry.words[0][0] if entry.words else "" for entry in targets.entries]
@@ -160,6 +161,9 @@ class LMTask:
         self.of_speaker = {speaker: group for speaker, group in groups.items() if len(group) > 1}
         self.groups = list(self.of_speaker.values())
         self.buckets = Buckets(self._plan, positions) if epochs else None
+
+    def _aligned(self, corpus: Corpus) -> list[Utterance]:
+        return [align(entry, corpus.tokens_of(i), self.tokenizer) for i, entry in enumerate(corpus.entries)]
 
     def _draw(self, rng: np.random.Generator) -> Utterance:
         kind = rng.random()
@@ -243,20 +247,23 @@ class LMTask:
         text = [torch.from_numpy(u.text) for u in rows]
         speech = [torch.from_numpy(u.speech) for u in rows]
         coins = [bool(c) for c in rng.random(len(rows)) < self.mix.bistream]
-        config = self.network.config
+        config = self.lm.config
         sequences = build_sequences(text, speech, layouts(text, speech, coins, config.mix_ratio), config)
         noise = torch.from_numpy(rng.random(sequences.row.shape) < self.mix.corrupt) & (sequences.table == SPEECH)
         random_ids = torch.from_numpy(rng.integers(config.speech_token_size, size=tuple(sequences.row.shape)))
         sequences.row[noise] = random_ids[noise]
+        return self._laid_out(sequences, rows)
+
+    def _laid_out(self, sequences: Sequences, rows: Sequence[Utterance]) -> Batch:
         return Batch(sequences, None if self.guide_layer is None else spoken_text(sequences, rows))
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
-        sequences, spoken = batch
-        x = embed(self.network, sequences)
+        sequences, spoken = batch.sequences, batch.spoken
+        x = embed(self.lm, sequences)
         layers = () if self.guide_layer is None else (self.guide_layer,)
-        hidden, attention = self.network.backbone(x, attention_layers=layers)
+        hidden, attention = self.lm.backbone(x, attention_layers=layers)
         counted = sequences.target != IGNORE
-        head = self.network.llm_decoder
+        head = self.lm.llm_decoder
         logits = F.linear(hidden[counted], head.weight, head.bias).float()  # in bfloat16 under autocast: it is training
         labels = sequences.target[counted]
         entropy = F.cross_entropy(logits, labels)
@@ -272,9 +279,9 @@ class LMTask:
         """Where the first heads of one layer look while a training utterance is read to the model."""
         utterance = self.targets[int(rng.integers(len(self.targets)))]
         ids = [torch.from_numpy(utterance.text)], [torch.from_numpy(utterance.speech)]
-        sequences = build_sequences(*ids, [False], self.network.config).to(self.network.llm_decoder.weight.device)
+        sequences = build_sequences(*ids, [False], self.lm.config).to(self.lm.llm_decoder.weight.device)
         layer = self.guide_layer or 0
-        _, attention = self.network.backbone(embed(self.network, sequences), attention_layers=(layer,))
+        _, attention = self.lm.backbone(embed(self.lm, sequences), attention_layers=(layer,))
         mass = attention[layer][0, : self.guide_heads].mean(0)[len(utterance.text) + 1 :, : len(utterance.text) + 2]
         return {"attention": Picture(mass.T.float().cpu().numpy(), rows="position in the text")}
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from cosy.errors import ParameterError
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Decay = Literal["cosine", "linear", "constant", "inverse_sqrt"]
 FLOOR = 0.05  # share of the learning rate that is left at the end of the cosine and of the line
 
@@ -28,7 +28,7 @@ class Schedule:
     clip_norm: float = 1.0
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)  # of Adam
-    precision: Precision = "bfloat16"  # of the arithmetic; weights stay in float32
+    precision: Precision = "auto"  # of the arithmetic; auto: bfloat16 where the device has it, else float32
     accumulate: int = 1  # batches per update
     ema: float = 0.999
     log_steps: int = 50
