@@ -2,9 +2,9 @@
 
 python recipes/bundled.py FOLDER STAGE... [--device cuda]
 
-The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, listener, flow, remake, f0_made,
-lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was; weights below
-FOLDER/start are where a network begins.
+The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, reading, listener, flow, remake,
+f0_made, lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was;
+weights below FOLDER/start are where a network begins.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import soundfile
 import torch
 
 from cosy.audio.constants import FRAMES_PER_TOKEN, SAMPLE_RATE_HZ
-from cosy.checkpoint.layout import Part as NetworkName
 from cosy.checkpoint.load import load_model
 from cosy.checkpoint.speakers import Speaker, write_speakers
 from cosy.config import (
@@ -47,6 +46,7 @@ from cosy.models.speech_lm import SpeechLM
 from cosy.models.speech_tokenizer import SpeechTokenizer
 from cosy.models.vocoder import Vocoder
 from cosy.text.tokenizer import TextTokenizer, add_characters, train_bpe
+from cosy.train import lm_reading
 from cosy.train.assemble import assemble, averaged, sharpen, start_from
 from cosy.train.data import mandarin
 from cosy.train.data.corpus import Corpus
@@ -56,7 +56,8 @@ from cosy.train.data.speakers import STYLES, Voice
 from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
 from cosy.train.flow_by_ear import FlowByEarTask, folded
 from cosy.train.listener import Listener, ListenerTask
-from cosy.train.lm import LMTask
+from cosy.train.lm import Mix
+from cosy.train.lm_reading import ReadingLMTask
 from cosy.train.remake import remake
 from cosy.train.speaker import SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
@@ -86,7 +87,7 @@ MODEL = ModelConfig(
     flow=FlowConfig(
         input_size=192,
         encoder=FlowEncoderConfig(
-            input_size=192, output_size=192, attention_heads=3, linear_units=576, num_blocks=3, up_blocks=2,
+            input_size=192, output_size=192, attention_heads=3, linear_units=576, num_blocks=5, up_blocks=3,
             dropout_rate=0.0, positional_dropout_rate=0.0, attention_dropout_rate=0.0,
         ),
         estimator=EstimatorConfig(channels=96, attention_head_dim=32, num_heads=3, n_blocks=1, num_mid_blocks=3),
@@ -96,7 +97,7 @@ MODEL = ModelConfig(
 
 CHUNK_TOKENS = MODEL.flow.encoder.static_chunk_size
 FIRST_TOKENS = 20  # in the first piece of a preset's stream: it plays until the next is made, and is there soon
-TEMPERATURE = 0.386  # of the language model's head, see `assemble.sharpen`
+TEMPERATURE = 0.27  # of the language model's head, see `assemble.sharpen`
 
 REFERENCE = {
     "en": "The garden behind the house was quiet, and a warm wind moved slowly.",
@@ -288,22 +289,20 @@ class Recipe:
         task = ListenerTask(self.corpus(*VOICES))
         self._train("listener", task, _schedule(2e-3, 14000, warmup_steps=50, ema=0.99))
 
+    def reading(self) -> None:
+        """The flow's encoder alone, for it is the encoder that reads; the flow begins with it."""
+        self._train("reading", self._by_ear(reading_only=True), _schedule(1.5e-3, 3000, warmup_steps=50, ema=0.995))
+
     def flow(self) -> None:
         ears = self._f0_predictor(), self._network(Listener(), "listener")
-        task = FlowByEarTask(
-            MODEL.flow,
-            self.corpus(*VOICES, "sounds"),
-            *(ear.to(self.device) for ear in ears),
-            batch=8,
-            max_tokens=150,
-            cond_rate=0.6,
-            cond_share=0.6,
-            cosine_time=True,
-            noise_scale=1.35,
-            language_weights={"zh": 3.0},
-            speaker_weights=WEIGHTS,
-        )
+        task = self._by_ear(*(ear.to(self.device) for ear in ears), cond_rate=0.6, cond_share=0.6, noise_scale=1.35)
+        start_from(task.network, averaged(self.folder / "runs" / "reading"))
         self._train("flow", task, _schedule(1.4e-3, 9000, warmup_steps=150, ema=0.998))
+
+    def _by_ear(self, *ears: Any, **options: Any) -> FlowByEarTask:
+        corpus = self.corpus(*VOICES, "sounds")
+        weights: dict[str, Any] = {"language_weights": {"zh": 3.0}, "speaker_weights": WEIGHTS}
+        return FlowByEarTask(MODEL.flow, corpus, *ears, batch=8, max_tokens=150, cosine_time=True, **weights, **options)
 
     def _flow(self) -> Flow:
         return folded(self.folder / "runs" / "flow", MODEL.flow)
@@ -349,25 +348,30 @@ class Recipe:
             (folder / f"{language}.lst").write_text("".join(lines), encoding="utf-8")
 
     def lm(self) -> None:
-        tokenizer = TextTokenizer(self.folder / "vocabulary")
-        sounds = self.corpus("sounds")
-        task = LMTask(MODEL.llm, tokenizer, self.corpus(*SENTENCES), self.corpus(*VOICES), sounds)
+        corpora = self.corpus(*SENTENCES), self.corpus(*VOICES), self.corpus("sounds")
+        task = ReadingLMTask(MODEL.llm, self._vocabulary(), *corpora, mix=Mix(same_speaker=0.2))
         self._train("lm", task, _schedule(2e-3, 5600, warmup_steps=150, ema=0.998))
 
-    def _acoustics(self) -> dict[NetworkName, torch.nn.Module]:
-        """Flow and vocoder, the latter with the last F0 predictor."""
+    def _vocabulary(self) -> TextTokenizer:
+        return TextTokenizer(self.folder / "vocabulary")
+
+    def _llm(self) -> SpeechLM:
+        llm = lm_reading.folded(self.folder / "runs" / "lm", MODEL.llm, self._vocabulary())
+        sharpen(llm, TEMPERATURE)
+        return llm
+
+    def _hift(self) -> Vocoder:
+        """The vocoder with the last F0 predictor."""
         hift = self._network(Vocoder(MODEL.hift), "vocoder")
         hift.f0_predictor.load_state_dict(self._f0_predictor().state_dict())
-        return {"flow": self._flow(), "hift": hift}
+        return hift
 
     def assemble(self) -> None:
         """Write the model directory `model`."""
-        llm = self._network(SpeechLM(MODEL.llm), "lm")
-        sharpen(llm, TEMPERATURE)
         assemble(
             self.folder / "model",
             MODEL,
-            {"llm": llm, **self._acoustics()},
+            {"llm": self._llm(), "flow": self._flow(), "hift": self._hift()},
             self._network(SpeechTokenizer(TOKENIZER), "tokenizer", "tokenizer."),
             self._network(SpeakerEncoder(SPEAKER), "speaker", "encoder."),
             self.folder / "vocabulary",

@@ -1,27 +1,29 @@
-"""The bundled checkpoint, trained further: flow, vocoder and F0 predictor, on what its own tokenizer makes of speech.
+"""The bundled checkpoint, trained further, on what its own tokenizer makes of speech.
 
 python recipes/further.py FOLDER STAGE... [--device cuda]
 
-The stages, in order: data, encode, embed, start, f0, vocoder, listener, flow, remake, f0_made, references, assemble;
-those that are not below are of `bundled.py`.  Language model, vocabulary, tokenizer and speaker encoder stay.
+The stages, in order: data, encode, embed, start, then any of f0 and vocoder; reading, listener and flow; remake and
+f0_made; lm; at last references and assemble.  Those that are not below are of `bundled.py`.  Networks that were not
+trained stay as they are shipped; vocabulary, tokenizer and speaker encoder always do.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 
 import torch
-from bundled import VOICES, Recipe, main, sound_jobs
+from bundled import MODEL, TEMPERATURE, VOICES, Recipe, main
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cosy.api import BUNDLED_MODEL
+from cosy.checkpoint.layout import BACKBONE_DIRECTORY, Part, write_config
 from cosy.checkpoint.load import LoadedModel, load_model
+from cosy.text.tokenizer import TextTokenizer
 from cosy.train.assemble import write_networks
 from cosy.train.speaker import embed
 from cosy.train.tokenizer import encode
-
-JOBS = {**VOICES, "sounds": sound_jobs}  # what flow and vocoder learn from
 
 
 class Tokens(nn.Module):
@@ -49,20 +51,21 @@ class Vectors(nn.Module):
 class Further(Recipe):
     """`Recipe` from the shipped weights."""
 
-    jobs = JOBS
-
     def encode(self) -> None:
         encode(self.corpus(*self.jobs), Tokens(load_model(BUNDLED_MODEL, parts=())))
 
     def embed(self) -> None:
-        embed(self.corpus(*self.jobs), Vectors(load_model(BUNDLED_MODEL, parts=())))
+        embed(self.corpus(*VOICES, "sounds"), Vectors(load_model(BUNDLED_MODEL, parts=())))
 
     def start(self) -> None:
         """The shipped weights, where the trainings look for a beginning."""
-        flow, hift = (load_file(BUNDLED_MODEL / f"{part}.safetensors") for part in ("flow", "hift"))
+        llm, flow, hift = (load_file(BUNDLED_MODEL / f"{part}.safetensors") for part in ("llm", "flow", "hift"))
         predictor = "f0_predictor."
+        for name in ("llm_decoder.weight", "llm_decoder.bias"):
+            llm[name] = llm[name] * TEMPERATURE  # as it was before it was made sure
         beginnings = {
-            "flow": {f"flow.{key}": value for key, value in flow.items()},
+            "lm": {f"lm.{key}": value for key, value in llm.items()},
+            "reading": {f"flow.{key}": value for key, value in flow.items()},
             "vocoder": hift,
             "f0": {key.removeprefix(predictor): value for key, value in hift.items() if key.startswith(predictor)},
         }
@@ -74,8 +77,15 @@ class Further(Recipe):
         """The shipped directory with the new networks and presets."""
         target = self.folder / "model"
         shutil.copytree(BUNDLED_MODEL, target, dirs_exist_ok=True)
-        write_networks(self._acoustics(), target)
+        made: dict[Part, Callable[[], nn.Module]] = {"llm": self._llm, "flow": self._flow, "hift": self._hift}
+        runs = {"llm": "lm", "flow": "flow", "hift": "vocoder"}
+        trained = {part: make() for part, make in made.items() if (self.folder / "runs" / runs[part]).exists()}
+        write_networks(trained, target)
+        write_config(MODEL, target)
         self._presets(target)
+
+    def _vocabulary(self) -> TextTokenizer:
+        return TextTokenizer(BUNDLED_MODEL / BACKBONE_DIRECTORY)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_without_ears_nothing_is_heard(corpus: Corpus) -> None:
 
 
 def test_the_encoder_can_be_taught_to_read_alone(corpus: Corpus) -> None:
-    task = FlowByEarTask(SMALL.flow, corpus, *own_ears(), reading_only=True, batch=3, max_tokens=20)
+    task = FlowByEarTask(SMALL.flow, corpus, reading_only=True, batch=3, max_tokens=20)
     loss, figures = task.loss(task.batch(np.random.default_rng(0)), 0.5)
     loss.backward()
     assert {"prior", "pitch", "voicing", "phones"} == set(figures)

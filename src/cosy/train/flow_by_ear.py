@@ -78,7 +78,7 @@ class FlowByEarTask(FlowTask):
     """`FlowTask` on a corpus with F0, and with phones for a `listener`; the flow is `network.flow`.
 
     The F0 predictor and the listener stay as they are; what is None does not hear.  `reading_only` trains the encoder
-    alone, by its projection, which costs a fifth of a step: a deeper one is to read before the estimator follows.
+    alone, by what is read in its projection, phones too: a fraction of a step's cost.
     """
 
     def __init__(
@@ -92,19 +92,19 @@ class FlowByEarTask(FlowTask):
         **options: Any,
     ) -> None:
         super().__init__(config, corpus, **options)
-        self.reading_only = reading_only
+        self.reading_only, self.phones_are_read = reading_only, reading_only or listener is not None
         self.f0_predictor = None if f0_predictor is None else f0_predictor.eval().requires_grad_(False)
         self.listener = None if listener is None else listener.eval().requires_grad_(False)
         self.reader = FlowAndReader(self.flow)
         self.network = self.reader
-        self.rarity = torch.ones(len(PHONES)) if listener is None else _rarity(corpus)
+        self.rarity = _rarity(corpus) if self.phones_are_read else torch.ones(len(PHONES))
         self.own_pitch = [own_pitch(corpus, indices) for indices in self.speakers]
 
     def _heard(self, index: int) -> dict[str, np.ndarray]:
         hz = self.corpus.slice("f0", index)
         relative = (np.log(np.maximum(hz, 1.0)) - self.own_pitch[self.owner[index]]) / PITCH_UNIT
         found = {**super()._heard(index), "voiced": hz > 0, "pitch": relative.clip(-4, 4), "hz": hz}
-        return found if self.listener is None else {**found, "phone": self.corpus.slice("phone", index)}
+        return {**found, "phone": self.corpus.slice("phone", index)} if self.phones_are_read else found
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         if self.reading_only:
@@ -141,7 +141,7 @@ class FlowByEarTask(FlowTask):
         voiced = batch["voiced"]
         voice = _mean(F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none"), frames)
         read = {"pitch": _height_and_shape(pitch.float() - batch["pitch"], voiced), "voicing": voice}
-        if self.listener is None:
+        if not self.phones_are_read:
             return read
         phones = self.reader.phones(mu).transpose(1, 2)
         return {**read, "phones": self._phone_error(phones, batch, frames)}
