@@ -115,7 +115,7 @@ PRESETS = {  # the first is the default
     "diana": MANDARIN,  # and so is her reference
 }
 
-ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 120, 72, 29
+ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
 NEUTRAL_LM = {"en": 6600, "zh": 16000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
 WEIGHTS = {"cmn": 12.0, "slt": 3.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best

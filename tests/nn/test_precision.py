@@ -37,6 +37,11 @@ BOTH = [
 ]
 
 
+# The bundled language model's logits are divided by this when all else is done (`recipes/bundled.py`), which magnifies
+# every error; what is judged is the arithmetic of a model as it was trained, as one from elsewhere is.
+AS_TRAINED = 0.27
+
+
 def off(got: Tensor, wanted: Tensor) -> float:
     """Size of the difference by the size of what is wanted."""
     return float(((got - wanted).norm() / wanted.norm()).detach())
@@ -214,7 +219,7 @@ def test_a_trained_model_keeps_its_distributions(
     with torch.no_grad():
         x = bundled.llm.prefix(text_ids(), prompt_speech=greedy(bundled.llm))
         hidden = (llm.backbone(x, llm.init_state(1, x.shape[1])).hidden[0] for llm in (bundled.llm, fast))
-        wanted, got = (bundled.llm.logits(h).log_softmax(-1) for h in hidden)
+        wanted, got = ((AS_TRAINED * bundled.llm.logits(h)).log_softmax(-1) for h in hidden)
     assert float((wanted.exp() * (wanted - got)).sum(-1).mean()) < divergence  # in nats, a token
     assert float((wanted.argmax(-1) == got.argmax(-1)).float().mean()) > agreement
 
