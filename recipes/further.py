@@ -20,10 +20,14 @@ from torch import Tensor, nn
 from cosy.api import BUNDLED_MODEL
 from cosy.checkpoint.layout import BACKBONE_DIRECTORY, Part, write_config
 from cosy.checkpoint.load import LoadedModel, load_model
+from cosy.models.speech_lm import SpeechLM
 from cosy.text.tokenizer import TextTokenizer
 from cosy.train.assemble import write_networks
 from cosy.train.speaker import embed
 from cosy.train.tokenizer import encode
+
+
+KEPT = 0.3  # of the shipped language model's weights
 
 
 class Tokens(nn.Module):
@@ -83,6 +87,13 @@ class Further(Recipe):
         write_networks(trained, target)
         write_config(MODEL, target)
         self._presets(target)
+
+    def _llm(self) -> SpeechLM:
+        """What was learned, and a part of what is shipped, which has heard more English (Wortsman et al. 2022)."""
+        llm, shipped = super()._llm(), load_file(BUNDLED_MODEL / "llm.safetensors")
+        for name, value in llm.state_dict().items():
+            value.lerp_(shipped[name].float(), KEPT)
+        return llm
 
     def _vocabulary(self) -> TextTokenizer:
         return TextTokenizer(BUNDLED_MODEL / BACKBONE_DIRECTORY)
