@@ -26,7 +26,6 @@ from cosy.train.assemble import write_networks
 from cosy.train.speaker import embed
 from cosy.train.tokenizer import encode
 
-
 KEPT = 0.3  # of the shipped language model's weights
 
 
