@@ -21,8 +21,7 @@ def test_a_full_server_says_so(studio: Studio) -> None:
         for busy in (one, two):
             busy.send(json.dumps({"type": "start"}))
             busy.send(json.dumps({"type": "text", "text": LONG}))
-            while isinstance(busy.recv(), str):
-                pass  # until it speaks
+            assert json.loads(busy.recv())["type"] == "started"  # has its place, if not its turn
         studio.say("No place for this.")
         studio.wait('[role="alert"][data-code="overloaded"]')
         assert "The server is busy" in studio.page.inner_text('[role="alert"]')
