@@ -91,6 +91,8 @@ MODEL = ModelConfig(
             dropout_rate=0.0, positional_dropout_rate=0.0, attention_dropout_rate=0.0,
         ),
         estimator=EstimatorConfig(channels=96, attention_head_dim=32, num_heads=3, n_blocks=1, num_mid_blocks=3),
+        inference_cfg_rate=0.3,
+        temperature=0.0,
     ),
     hift=VocoderConfig(base_channels=128, f0_cond_channels=128),
 )  # fmt: skip

@@ -20,7 +20,10 @@ from torch import Tensor, nn
 from cosy.api import BUNDLED_MODEL
 from cosy.checkpoint.layout import BACKBONE_DIRECTORY, Part, write_config
 from cosy.checkpoint.load import LoadedModel, load_model
+from cosy.models.f0_predictor import F0Predictor
+from cosy.models.flow import Flow
 from cosy.models.speech_lm import SpeechLM
+from cosy.models.vocoder import Vocoder
 from cosy.text.tokenizer import TextTokenizer
 from cosy.train.assemble import write_networks
 from cosy.train.speaker import embed
@@ -81,8 +84,8 @@ class Further(Recipe):
         target = self.folder / "model"
         shutil.copytree(BUNDLED_MODEL, target, dirs_exist_ok=True)
         made: dict[Part, Callable[[], nn.Module]] = {"llm": self._llm, "flow": self._flow, "hift": self._hift}
-        runs = {"llm": "lm", "flow": "flow", "hift": "vocoder"}
-        trained = {part: make() for part, make in made.items() if (self.folder / "runs" / runs[part]).exists()}
+        runs: dict[Part, tuple[str, ...]] = {"llm": ("lm",), "flow": ("flow",), "hift": ("vocoder", "f0_made")}
+        trained = {part: make() for part, make in made.items() if any(map(self._ran, runs[part]))}
         write_networks(trained, target)
         write_config(MODEL, target)
         self._presets(target)
@@ -93,6 +96,29 @@ class Further(Recipe):
         for name, value in llm.state_dict().items():
             value.lerp_(shipped[name].float(), KEPT)
         return llm
+
+    def _flow(self) -> Flow:
+        return super()._flow() if self._ran("flow") else load_model(BUNDLED_MODEL, parts=("flow",)).flow
+
+    def _hift(self) -> Vocoder:
+        if self._ran("vocoder"):
+            return super()._hift()
+        hift = self._shipped_hift()
+        hift.f0_predictor = self._f0_predictor()
+        return hift
+
+    def _f0_predictor(self) -> F0Predictor:
+        found = self._ran("f0") or self._ran("f0_made")
+        return super()._f0_predictor() if found else self._shipped_hift().f0_predictor
+
+    def _ran(self, stage: str) -> bool:
+        return (self.folder / "runs" / stage).exists()
+
+    def _shipped_hift(self) -> Vocoder:
+        """As it was trained; `load_model` would fold its weights."""
+        hift = Vocoder(MODEL.hift)
+        hift.load_state_dict(load_file(BUNDLED_MODEL / "hift.safetensors"))
+        return hift.eval()
 
     def _vocabulary(self) -> TextTokenizer:
         return TextTokenizer(BUNDLED_MODEL / BACKBONE_DIRECTORY)

@@ -117,6 +117,7 @@ class FlowConfig:
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
     sigma_min: float = 1e-6
     inference_cfg_rate: float = 0.7
+    temperature: float = 1.0  # scale of the noise a solve starts from; ours, the official file has none
     training_cfg_rate: float = 0.2
     n_timesteps: int = 10
 

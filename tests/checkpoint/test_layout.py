@@ -72,7 +72,7 @@ def test_a_written_configuration_reads_back_the_same(config: ModelConfig, tmp_pa
 
 def test_every_number_of_the_configuration_survives_writing(tmp_path: Path) -> None:
     llm = dataclasses.replace(SMALL.llm, mix_ratio=(4, 12), lsm_weight=0.1, sampling=Sampling(0.7, 20, 8, 0.2))
-    flow = dataclasses.replace(SMALL.flow, sigma_min=1e-5, inference_cfg_rate=0.5, n_timesteps=6)
+    flow = dataclasses.replace(SMALL.flow, sigma_min=1e-5, inference_cfg_rate=0.5, temperature=0.3, n_timesteps=6)
     config = dataclasses.replace(SMALL, llm=llm, flow=flow, hift=dataclasses.replace(SMALL.hift, audio_limit=0.9))
     write_config(config, tmp_path)
     assert read_config(tmp_path) == config

@@ -161,6 +161,20 @@ def test_noise_at_a_frame_depends_on_its_index_alone() -> None:
     assert not torch.equal(whole[..., NOISE_BLOCK:], whole[..., :70])
 
 
+def test_temperature_scales_the_noise(flow: Flow) -> None:
+    mu, spks, noise = torch.zeros(1, 8, 80), torch.zeros(1, 80), fixed_noise(8)
+
+    def solved(temperature: float, noise: Tensor) -> Tensor:
+        other = Flow(replace(SMALL, temperature=temperature))
+        other.load_state_dict(flow.state_dict())
+        with torch.no_grad():
+            return other.eval().solve(mu, mu, spks, streaming=True, noise=noise)
+
+    assert torch.equal(solved(0.5, noise), solved(1.0, 0.5 * noise))
+    assert torch.equal(solved(0.0, noise), solved(0.0, noise.flip(2)))
+    assert not torch.allclose(solved(1.0, noise), solved(0.0, noise), atol=0.1)
+
+
 def test_no_frames_need_no_noise() -> None:
     assert fixed_noise(0).shape == (1, 80, 0)
     assert fixed_noise(0, start=NOISE_BLOCK).shape == (1, 80, 0)

@@ -107,7 +107,7 @@ FLOW_DECODER = Section(
     nested=(
         Section(
             "cfm_params",
-            _same("sigma_min", "training_cfg_rate", "inference_cfg_rate", "n_timesteps"),
+            _same("sigma_min", "training_cfg_rate", "inference_cfg_rate", "temperature", "n_timesteps"),
             fixed={"solver": "euler", "t_scheduler": "cosine"},
             ignored=frozenset({"reg_loss_type"}),
         ),

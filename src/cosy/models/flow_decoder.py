@@ -52,7 +52,7 @@ class FlowDecoder(nn.Module):
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
-        self.guidance = config.inference_cfg_rate
+        self.guidance, self.temperature = config.inference_cfg_rate, config.temperature
         self.estimator = Estimator(config.estimator)
 
     def masks(self, frames: int, lengths: Tensor | None, streaming: bool, device: torch.device) -> Masks:
@@ -74,7 +74,7 @@ class FlowDecoder(nn.Module):
         `mu`, `cond` [B, F, M]; `spks` [B, M]; `noise` [B or 1, M, F].  The estimator sees every row twice in a row:
         with its conditions, then without; `masks` and `memory` (one state per step, in a stream) are of these 2B rows.
         """
-        x = noise.to(mu.device).mT.expand_as(mu)
+        x = (self.temperature * noise.to(mu.device)).mT.expand_as(mu)
         given = conditions(mu, spks, cond)
         pair = torch.stack([given, torch.zeros_like(given)], dim=1).flatten(0, 1)  # guidance drops everything
         grid = time_grid(n_timesteps)
