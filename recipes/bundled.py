@@ -2,9 +2,9 @@
 
 python recipes/bundled.py FOLDER STAGE... [--device cuda]
 
-The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, reading, listener, flow, remake,
-f0_made, lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where it was;
-weights below FOLDER/start are where a network begins.
+The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, reading, listener, voice_ear,
+flow, lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where
+it was; weights below FOLDER/start are where a network begins.
 """
 
 from __future__ import annotations
@@ -55,14 +55,15 @@ from cosy.train.data.plan import STYLED, english_voice, espeak_voice, in_languag
 from cosy.train.data.speakers import STYLES, Voice
 from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
 from cosy.train.flow_by_ear import FlowByEarTask, folded
+from cosy.train.flow_solved import SolvedFlowTask
 from cosy.train.listener import Listener, ListenerTask
 from cosy.train.lm import Mix
 from cosy.train.lm_reading import ReadingLMTask
-from cosy.train.remake import remake
 from cosy.train.speaker import SpeakerTask, embed
 from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
 from cosy.train.vocoder import F0Task, VocoderTask
+from cosy.train.voice_ear import VoiceEar, VoiceEarTask
 from cosy.types import Samples
 from cosy.voices.prepare import prepare_voice
 
@@ -78,7 +79,7 @@ MODEL = ModelConfig(
             vocab_size=4608,
             hidden_size=192,
             intermediate_size=576,
-            num_hidden_layers=6,
+            num_hidden_layers=9,
             num_attention_heads=3,
             num_key_value_heads=1,
             max_position_embeddings=4096,
@@ -90,9 +91,10 @@ MODEL = ModelConfig(
             input_size=192, output_size=192, attention_heads=3, linear_units=576, num_blocks=5, up_blocks=3,
             dropout_rate=0.0, positional_dropout_rate=0.0, attention_dropout_rate=0.0,
         ),
-        estimator=EstimatorConfig(channels=96, attention_head_dim=32, num_heads=3, n_blocks=1, num_mid_blocks=3),
-        inference_cfg_rate=0.3,
+        estimator=EstimatorConfig(channels=96, attention_head_dim=32, num_heads=3, n_blocks=1, num_mid_blocks=10),
+        inference_cfg_rate=0.0,
         temperature=0.0,
+        n_timesteps=1,
     ),
     hift=VocoderConfig(base_channels=128, f0_cond_channels=128),
 )  # fmt: skip
@@ -121,7 +123,6 @@ ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
 NEUTRAL_LM = {"en": 6600, "zh": 16000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
 WEIGHTS = {"cmn": 12.0, "slt": 3.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
-OFTEN = {"cmn": 6.0, "slt": 3.0}  # in corpora where there is less of the other voices
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
 
 
@@ -283,48 +284,42 @@ class Recipe:
         self._train("vocoder", task, _vocoder_schedule(1e-3, 8500))
 
     def _f0_predictor(self) -> F0Predictor:
-        """The last one: that of `f0_made`, once it is there."""
+        """That which has heard the flow, once it is there."""
         predictor = F0Predictor(MODEL.hift.f0_in_channels, MODEL.hift.f0_cond_channels, MODEL.hift.f0_num_class)
-        return self._network(predictor, "f0_made" if (self.folder / "runs" / "f0_made" / "last.pt").exists() else "f0")
+        heard = (self.folder / "runs" / "flow" / "last.pt").exists()
+        return self._network(predictor, "flow", "f0_predictor.") if heard else self._network(predictor, "f0")
 
     def listener(self) -> None:
         task = ListenerTask(self.corpus(*VOICES))
         self._train("listener", task, _schedule(2e-3, 14000, warmup_steps=50, ema=0.99))
 
+    def voice_ear(self) -> None:
+        task = VoiceEarTask(self.corpus(*VOICES, "sounds"))
+        self._train("voice_ear", task, _schedule(2e-3, 2000, warmup_steps=30, ema=0.99, precision="float32"))
+
     def reading(self) -> None:
         """The flow's encoder alone, for it is the encoder that reads; the flow begins with it."""
-        self._train("reading", self._by_ear(reading_only=True), _schedule(1.5e-3, 3000, warmup_steps=50, ema=0.995))
+        self._train(
+            "reading",
+            self._by_ear(FlowByEarTask, reading_only=True),
+            _schedule(1.5e-3, 3000, warmup_steps=50, ema=0.995),
+        )
 
     def flow(self) -> None:
         ears = self._f0_predictor(), self._network(Listener(), "listener")
-        task = self._by_ear(*(ear.to(self.device) for ear in ears), cond_rate=0.6, cond_share=0.6, noise_scale=1.35)
+        voice_ear = self._network(VoiceEar(len(self.corpus(*VOICES, "sounds").by_speaker)), "voice_ear")
+        ears = (ear.to(self.device) for ear in ears)
+        options = {"teach_f0": True, "cond_rate": 0.85, "cond_share": 0.6}
+        task = self._by_ear(SolvedFlowTask, *ears, voice_ear=voice_ear.to(self.device), **options)
         start_from(task.network, averaged(self.folder / "runs" / "reading"))
         self._train("flow", task, _schedule(1.4e-3, 9000, warmup_steps=150, ema=0.998))
 
-    def _by_ear(self, *ears: Any, **options: Any) -> FlowByEarTask:
-        corpus = self.corpus(*VOICES, "sounds")
+    def _by_ear(self, kind: type[FlowByEarTask], *ears: Any, **options: Any) -> FlowByEarTask:
         weights: dict[str, Any] = {"language_weights": {"zh": 3.0}, "speaker_weights": WEIGHTS}
-        return FlowByEarTask(MODEL.flow, corpus, *ears, batch=8, max_tokens=150, cosine_time=True, **weights, **options)
+        return kind(MODEL.flow, self.corpus(*VOICES, "sounds"), *ears, batch=8, max_tokens=150, **weights, **options)
 
     def _flow(self) -> Flow:
         return folded(self.folder / "runs" / "flow", MODEL.flow)
-
-    def remake(self) -> None:
-        """Mels by the flow, of the plain teachers and of every fourth of the other voices."""
-        shards = self.corpus(*VOICES).shards
-        plain = [shard for shard in shards if shard.name.split("-")[0] in (*PLAIN, "cmn")]
-        others = [shard for shard in shards if shard not in plain]
-        corpus = Corpus(*plain[::2], *others[::4])
-        for shard in remake(corpus, self._flow(), self.folder / "remade"):
-            logging.info("%s", shard)
-
-    def f0_made(self) -> None:
-        """The F0 predictor hears the flow, whose unvoiced frames one that knows only recordings takes for voiced."""
-        corpus = Corpus(self.folder / "remade", *self.corpus(*VOICES).shards[::3])
-        task = F0Task(MODEL.hift, corpus, speaker_weights=OFTEN, network=self._f0_predictor())
-        self._train(
-            "f0_made", task, _schedule(7e-4, 5500, warmup_steps=20, ema=0.995, clip_norm=100.0, precision="float32")
-        )
 
     def references(self) -> None:
         """What the preset voices are made from: one recording of each."""

@@ -2,9 +2,9 @@
 
 python recipes/further.py FOLDER STAGE... [--device cuda]
 
-The stages, in order: data, encode, embed, start, then any of f0 and vocoder; reading, listener and flow; remake and
-f0_made; lm; at last references and assemble.  Those that are not below are of `bundled.py`.  Networks that were not
-trained stay as they are shipped; vocabulary, tokenizer and speaker encoder always do.
+The stages, in order: data, encode, embed, start, then any of f0 and vocoder; reading, listener, voice_ear and flow; lm;
+at last references and assemble.  Those that are not below are of `bundled.py`.  Networks that were not trained stay as
+they are shipped; vocabulary, tokenizer and speaker encoder always do.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Further(Recipe):
         target = self.folder / "model"
         shutil.copytree(BUNDLED_MODEL, target, dirs_exist_ok=True)
         made: dict[Part, Callable[[], nn.Module]] = {"llm": self._llm, "flow": self._flow, "hift": self._hift}
-        runs: dict[Part, tuple[str, ...]] = {"llm": ("lm",), "flow": ("flow",), "hift": ("vocoder", "f0_made")}
+        runs: dict[Part, tuple[str, ...]] = {"llm": ("lm",), "flow": ("flow",), "hift": ("vocoder", "f0", "flow")}
         trained = {part: make() for part, make in made.items() if any(map(self._ran, runs[part]))}
         write_networks(trained, target)
         write_config(MODEL, target)
@@ -108,7 +108,7 @@ class Further(Recipe):
         return hift
 
     def _f0_predictor(self) -> F0Predictor:
-        found = self._ran("f0") or self._ran("f0_made")
+        found = self._ran("f0") or self._ran("flow")
         return super()._f0_predictor() if found else self._shipped_hift().f0_predictor
 
     def _ran(self, stage: str) -> bool:

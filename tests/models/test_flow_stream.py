@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -85,6 +86,23 @@ def test_a_session_equals_one_shot(flow: Flow, prompt_tokens: int, rest: int) ->
     state = stream.open(*prompt, capacity_tokens=40)
     near(in_pieces(stream, state, tokens, 4), one_shot(flow, tokens, prompt))
     assert int(state.known) % CHUNK == rest
+
+
+def test_without_guidance_the_estimator_is_asked_once(flow: Flow) -> None:
+    plain = Flow(replace(SMALL, inference_cfg_rate=0.0))
+    plain.load_state_dict(flow.state_dict())
+    nearly = Flow(replace(SMALL, inference_cfg_rate=1e-12))
+    nearly.load_state_dict(flow.state_dict())
+    prompts = some_prompt(7), some_prompt(12)
+    tokens = some_tokens(14), some_tokens(9, 1)
+    stream = FlowStream(plain.eval())
+    state = stream.start([stream.open(*prompt) for prompt in prompts], 40)
+    assert {cache.shape[1] for step in state.steps for cache in step.tensors()} == {1}
+    first = stream.push(state, [tokens[0][:5], tokens[1][:8]])
+    rest = stream.finish(state, [tokens[0][5:], tokens[1][8:]])
+    for begin, end, said, prompt in zip(first, rest, tokens, prompts, strict=True):
+        near(torch.cat([begin, end], dim=1), one_shot(plain, said, prompt))
+        near(one_shot(plain, said, prompt), one_shot(nearly.eval(), said, prompt))
 
 
 @pytest.mark.parametrize("prompt_tokens", [0, 3, 12])

@@ -55,6 +55,11 @@ class FlowDecoder(nn.Module):
         self.guidance, self.temperature = config.inference_cfg_rate, config.temperature
         self.estimator = Estimator(config.estimator)
 
+    @property
+    def branches(self) -> int:
+        """What the estimator is asked about every row: with its conditions and, where there is guidance, without."""
+        return 2 if self.guidance else 1
+
     def masks(self, frames: int, lengths: Tensor | None, streaming: bool, device: torch.device) -> Masks:
         """Masks of a batch; `lengths` [B] in frames, None: no padding."""
         return build_masks(frames, lengths, self.estimator.chunk if streaming else None, device)
@@ -71,20 +76,26 @@ class FlowDecoder(nn.Module):
     ) -> Iterator[Tensor]:
         """The mel state [B, F, M] after each Euler step; float32 whatever the network computes in.
 
-        `mu`, `cond` [B, F, M]; `spks` [B, M]; `noise` [B or 1, M, F].  The estimator sees every row twice in a row:
-        with its conditions, then without; `masks` and `memory` (one state per step, in a stream) are of these 2B rows.
+        `mu`, `cond` [B, F, M]; `spks` [B, M]; `noise` [B or 1, M, F].  The estimator sees every row `branches`
+        times in a row: with its conditions, then without; `masks` and `memory` (one state per step, in a stream) are
+        of all these rows.
         """
         x = (self.temperature * noise.to(mu.device)).mT.expand_as(mu)
         given = conditions(mu, spks, cond)
-        pair = torch.stack([given, torch.zeros_like(given)], dim=1).flatten(0, 1)  # guidance drops everything
+        n = self.branches
+        pair = torch.stack([given, torch.zeros_like(given)][:n], dim=1).flatten(0, 1)  # guidance drops everything
         grid = time_grid(n_timesteps)
         times = self.estimator.time_vectors(grid[:-1].to(mu.device))
         kept = memory or repeat(None, n_timesteps)
         for time, dt, state in zip(times, grid.diff().tolist(), kept, strict=True):
-            v = self.estimator(x.repeat_interleave(2, dim=0).to(pair), pair, time[None], masks, state)
-            conditional, free = v.float().unflatten(0, (-1, 2)).unbind(1)
-            x = x + dt * ((1 + self.guidance) * conditional - self.guidance * free)
+            v = self.estimator(x.repeat_interleave(n, dim=0).to(pair), pair, time[None], masks, state)
+            conditional, *free = v.float().unflatten(0, (-1, n)).unbind(1)
+            x = x + dt * self._guided(conditional, *free)
             yield x
+
+    def _guided(self, conditional: Tensor, free: Tensor | None = None) -> Tensor:
+        """The velocity led away from what it is without conditions, if it is known."""
+        return conditional if free is None else (1 + self.guidance) * conditional - self.guidance * free
 
     def forward(
         self,
@@ -98,7 +109,7 @@ class FlowDecoder(nn.Module):
         lengths: Tensor | None = None,
     ) -> Tensor:
         """Solve the whole sequence -> mel [B, M, F] float32."""
-        twice = None if lengths is None else lengths.repeat_interleave(2)
-        masks = self.masks(mu.shape[1], twice, streaming, mu.device)
+        repeated = None if lengths is None else lengths.repeat_interleave(self.branches)
+        masks = self.masks(mu.shape[1], repeated, streaming, mu.device)
         *_, mel = self.states(mu, cond, spks, noise, masks, n_timesteps)
         return mel.mT

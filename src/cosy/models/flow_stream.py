@@ -156,8 +156,9 @@ class FlowStream:
         if layout is None:
             return None, []
         frames = layout.size * FRAMES_PER_TOKEN
-        pairs = [estimator.init_state(2 * batch, frames, dtype) for _ in range(self.n_timesteps)]
-        steps = [pair._map(lambda t: t.unflatten(0, (batch, 2))) for pair in pairs]
+        branches = self.flow.decoder.branches
+        kept = [estimator.init_state(branches * batch, frames, dtype) for _ in range(self.n_timesteps)]
+        steps = [state._map(lambda t: t.unflatten(0, (batch, branches))) for state in kept]
         return self.flow.encoder.init_state(batch, layout.size, dtype), steps
 
     def _layout(self, capacity_tokens: int) -> Layout | None:
@@ -302,9 +303,8 @@ class FlowStream:
         cond = state.cond[rows[:, None], frame.clamp(max=state.cond.shape[1] - 1)]
         noise = torch.cat([fixed_noise(F, start) for start in rates[0].tolist()])
         memory = [step._map(lambda t: t.flatten(0, 1)) for step in state.steps]  # views: rows of both branches
-        *_, mel = flow.decoder.states(
-            mu, cond, state.spks[rows], noise, pair_masks(rows, batch, *rates), self.n_timesteps, memory
-        )
+        branches = branch_masks(flow.decoder.branches, rows, batch, *rates)
+        *_, mel = flow.decoder.states(mu, cond, state.spks[rows], noise, branches, self.n_timesteps, memory)
         return mel
 
     def _again(self, state: FlowState, rows: list[int], counts: list[int]) -> Tensor:
@@ -327,10 +327,10 @@ class FlowStream:
         return mel[0].mT
 
 
-def pair_masks(
-    rows: Tensor, batch: int, starts: Tensor, counts: Tensor, size: int, layout: Layout, chunk: int
+def branch_masks(
+    branches: int, rows: Tensor, batch: int, starts: Tensor, counts: Tensor, size: int, layout: Layout, chunk: int
 ) -> Masks:
-    """`stream_masks` for both guidance branches: of row r, rows 2r and 2r + 1."""
-    both = (2 * rows[:, None] + torch.arange(2, device=rows.device)).flatten()
-    starts, counts = (t.repeat_interleave(2) for t in (starts, counts))
-    return stream_masks(both, 2 * batch, starts, counts, size, layout, chunk)
+    """`stream_masks` for the guidance branches: of row r, rows `branches` r and after."""
+    all_rows = (branches * rows[:, None] + torch.arange(branches, device=rows.device)).flatten()
+    starts, counts = (t.repeat_interleave(branches) for t in (starts, counts))
+    return stream_masks(all_rows, branches * batch, starts, counts, size, layout, chunk)

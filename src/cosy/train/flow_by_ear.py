@@ -15,6 +15,7 @@ The flow's table of speech tokens is told their digits meanwhile (`shared_rows`)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ READ_WEIGHT = 0.8
 READER_WIDTH = 192
 RARITY = 0.5, 4.0
 SHAPE_FRAMES = 3
-HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 1.5, 0.6
+HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 4.0, 0.6
 HUM_HZ = 150.0
 
 
@@ -110,19 +111,26 @@ class FlowByEarTask(FlowTask):
         if self.reading_only:
             return self._reading(batch)
         loss, figures, draws, details = self._losses(batch, progress)
-        parts = [(READ_WEIGHT, self._read(batch, details.mu, details.mask[..., 0]))]
-        mel = _led_to(batch["feat"], draws, details).transpose(1, 2)
+        read = self._read(batch, details.mu, details.mask[..., 0])
+        mel = _led_to(batch["feat"], draws, details)
+        heard = self._hearing(mel, batch, details.mask[..., 0] * draws.keep[:, None])
+        return with_parts(loss, figures, (READ_WEIGHT, read), *heard)
+
+    def _hearing(self, mel: Tensor, batch: dict[str, Tensor], counted: Tensor) -> list[tuple[float, dict[str, Tensor]]]:
+        """What is heard wrong in a mel (B, F, 80), where `counted` (B, F) is 1, and how much it weighs."""
+        parts = []
         if self.f0_predictor is not None:
-            hz = self.f0_predictor(mel).float()
-            heard = {"heard_pitch": _pitch_error(hz, batch, draws), "heard_hum": _hum(hz, batch, draws, details)}
-            parts.append((HEARD_PITCH_WEIGHT, heard))
+            parts.append((HEARD_PITCH_WEIGHT, self._pitch_heard(mel, batch, counted, "heard")))
         if self.listener is not None:
-            counted = details.mask[..., 0] * draws.keep[:, None]
-            parts.append((HEARD_PHONES_WEIGHT, {"heard_phones": self._phone_error(self.listener(mel), batch, counted)}))
-        for weight, losses in parts:
-            loss = loss + weight * sum(losses.values())
-            figures |= {name: value.item() for name, value in losses.items()}
-        return loss, figures
+            phones = {"heard_phones": self._phone_error(self.listener(mel.mT), batch, counted)}
+            parts.append((HEARD_PHONES_WEIGHT, phones))
+        return parts
+
+    def _pitch_heard(self, mel: Tensor, batch: dict[str, Tensor], counted: Tensor, name: str) -> dict[str, Tensor]:
+        """What the F0 predictor hears wrong in a mel (B, F, 80), where `counted` (B, F) is 1."""
+        assert self.f0_predictor is not None
+        hz = self.f0_predictor(mel.mT).float()
+        return {f"{name}_pitch": _pitch_error(hz, batch, counted), f"{name}_hum": _hum(hz, batch, counted)}
 
     def _reading(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """The loss of the encoder's projection alone, chunk-masked half of the time."""
@@ -131,7 +139,7 @@ class FlowByEarTask(FlowTask):
         mu = self.flow.encode(batch["token"], lengths, streaming=streaming)
         frames = valid_positions(FRAMES_PER_TOKEN * lengths, feat.shape[1])
         losses = self._read(batch, mu, frames)
-        prior = _mean((mu.float() - feat).abs().mean(-1), frames)
+        prior = mean_of((mu.float() - feat).abs().mean(-1), frames)
         figures = {name: value.item() for name, value in losses.items()}
         return READ_WEIGHT * sum(losses.values()) + self.prior_weight * prior, {**figures, "prior": prior.item()}
 
@@ -139,7 +147,7 @@ class FlowByEarTask(FlowTask):
         """What is read wrong in the projection `mu` (B, F, M) where `frames` (B, F) are valid."""
         voicing, pitch = self.reader.read_pitch(mu, batch["embedding"])
         voiced = batch["voiced"]
-        voice = _mean(F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none"), frames)
+        voice = mean_of(F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none"), frames)
         read = {"pitch": _height_and_shape(pitch.float() - batch["pitch"], voiced), "voicing": voice}
         if not self.phones_are_read:
             return read
@@ -150,7 +158,7 @@ class FlowByEarTask(FlowTask):
         """Mean cross-entropy of logits (B, phones, F) where `counted` (B, F), rare phones counting more."""
         phone = batch["phone"].long()
         entropy = F.cross_entropy(logits.float(), phone, reduction="none")
-        return _mean(entropy, counted * self.rarity.to(phone.device)[phone])
+        return mean_of(entropy, counted * self.rarity.to(phone.device)[phone])
 
 
 def _rarity(corpus: Corpus) -> Tensor:
@@ -165,29 +173,46 @@ def _led_to(feat: Tensor, draws: FlowDraws, details: FlowLossDetails) -> Tensor:
     return feat + (1 - draws.t)[:, None, None] * (details.velocity.float() - details.target)
 
 
-def _pitch_error(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws) -> Tensor:
-    """`_height_and_shape` of the F0 heard, in `PITCH_UNIT`, where there is one and a speaker is given."""
+def with_parts(
+    loss: Tensor, figures: dict[str, float], *parts: tuple[float, dict[str, Tensor]]
+) -> tuple[Tensor, dict[str, float]]:
+    """A loss and its figures with further weighted losses."""
+    for weight, losses in parts:
+        loss = loss + weight * sum(losses.values())
+        figures = figures | {name: value.item() for name, value in losses.items()}
+    return loss, figures
+
+
+def _pitch_error(hz: Tensor, batch: dict[str, Tensor], counted: Tensor) -> Tensor:
+    """`_height_and_shape` of the F0 heard, in `PITCH_UNIT`, where there is one and `counted` (B, F).
+
+    Half of its sum would be frames that the predictor takes for unvoiced, in recordings, too: see `_softly`.
+    """
     off = (hz.clamp(min=20.0).log() - batch["hz"].clamp(min=20.0).log()) / PITCH_UNIT
-    return _height_and_shape(off.clamp(-4.0, 4.0), batch["voiced"] * draws.keep[:, None])
+    return _height_and_shape(off.clamp(-4.0, 4.0), batch["voiced"] * counted, _softly)
 
 
-def _height_and_shape(off: Tensor, counted: Tensor) -> Tensor:
+def _softly(error: Tensor) -> Tensor:
+    """What an error >= 0 counts: the smaller, the more it pays to mend it."""
+    return 0.75 * torch.log1p(3 * error)
+
+
+def _height_and_shape(off: Tensor, counted: Tensor, weighed: Callable[[Tensor], Tensor] = lambda e: e) -> Tensor:
     """Mean size of an error of pitch (B, F) where `counted`, plus how much it changes within 60 ms.
 
     A tone is a shape: one that is flattened is another tone, though no frame of it is far off.
     """
     bend = off[:, SHAPE_FRAMES:] - off[:, :-SHAPE_FRAMES]
     both = counted[:, SHAPE_FRAMES:] * counted[:, :-SHAPE_FRAMES]
-    return _mean(off.abs(), counted) + _mean(bend.abs(), both)
+    return mean_of(weighed(off.abs()), counted) + mean_of(weighed(bend.abs()), both)
 
 
-def _hum(hz: Tensor, batch: dict[str, Tensor], draws: FlowDraws, details: FlowLossDetails) -> Tensor:
-    """Mean of the F0 heard where there is none, as a part of `HUM_HZ`, where a speaker is given."""
-    counted = (1 - batch["voiced"]) * details.mask[..., 0] * draws.keep[:, None]
-    return _mean((hz / HUM_HZ).clamp(max=2.0), counted)
+def _hum(hz: Tensor, batch: dict[str, Tensor], counted: Tensor) -> Tensor:
+    """Mean of the F0 heard where there is none, as a part of `HUM_HZ`, where `counted` (B, F)."""
+    return mean_of((hz / HUM_HZ).clamp(max=2.0), (1 - batch["voiced"]) * counted)
 
 
-def _mean(values: Tensor, counted: Tensor) -> Tensor:
+def mean_of(values: Tensor, counted: Tensor) -> Tensor:
     """Mean of `values` where `counted` is 1; 0 where it is nowhere."""
     mean: Tensor = (values * counted).sum() / counted.sum().clamp(min=1)
     return mean

@@ -28,11 +28,15 @@ class Listener(nn.Module):
         self.norms = nn.ModuleList(nn.GroupNorm(1, WIDTH) for _ in range(2))
         self.head = nn.Conv1d(WIDTH, len(PHONES), 1)
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def features(self, mel: Tensor) -> Tensor:
+        """Mel (B, 80, T) -> what the phones are told from (B, WIDTH, T)."""
         x: Tensor = self.front(mel)
         for norm, block in zip(self.norms, self.blocks, strict=True):
             x = x + block(F.gelu(norm(x)))
-        y: Tensor = self.head(F.gelu(x))
+        return F.gelu(x)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        y: Tensor = self.head(self.features(mel))
         return y
 
 
@@ -45,15 +49,19 @@ class ListenerTask:
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         batch = self.segments.batch(rng, ("mel", "phone"))
-        mel = batch["mel"]
-        blurred = F.avg_pool1d(mel, 3, 1, 1, count_include_pad=False)
-        share = torch.from_numpy(rng.uniform(0, 1, (len(mel), 1, 1)).astype(np.float32))
-        level = torch.from_numpy(rng.uniform(0, 0.6, (len(mel), 1, 1)).astype(np.float32))
-        noise = torch.from_numpy(rng.standard_normal(mel.shape, dtype=np.float32))
-        return {"mel": mel + share * (blurred - mel) + level * noise, "phone": batch["phone"].long()}
+        return {"mel": unfinished(batch["mel"], rng), "phone": batch["phone"].long()}
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         logits = self.network(batch["mel"]).float()
         entropy = F.cross_entropy(logits, batch["phone"])
         accuracy = (logits.argmax(1) == batch["phone"]).float().mean()
         return entropy, {"phone": entropy.item(), "accuracy": accuracy.item()}
+
+
+def unfinished(mel: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mels (B, 80, T), each somewhat blurred over time and noisy."""
+    blurred = F.avg_pool1d(mel, 3, 1, 1, count_include_pad=False)
+    share = torch.from_numpy(rng.uniform(0, 1, (len(mel), 1, 1)).astype(np.float32))
+    level = torch.from_numpy(rng.uniform(0, 0.6, (len(mel), 1, 1)).astype(np.float32))
+    noise = torch.from_numpy(rng.standard_normal(mel.shape, dtype=np.float32))
+    return mel + share * (blurred - mel) + level * noise
