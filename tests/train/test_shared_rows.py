@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from cosy.train.assemble import start_from
 from cosy.train.shared_rows import digits, fold, share
 
 
@@ -44,3 +45,20 @@ def test_a_folded_table_is_plain_and_says_the_same(table: nn.Embedding | nn.Line
     fold(table)
     assert set(table.state_dict()) == names
     assert torch.equal(table.weight, said)
+
+
+@pytest.mark.parametrize("shared_before", [False, True])
+def test_a_shared_table_starts_from_a_plain_and_from_a_shared_one(shared_before: bool) -> None:
+    before, after = nn.Embedding(6564, 8), nn.Embedding(6564, 8)
+    plain = before.weight.detach().clone()
+    share(after, digits(6564))
+    if shared_before:
+        share(before, digits(6564))
+        with torch.no_grad():
+            before.parametrizations.weight[0].said[2].weight.fill_(0.1)
+    left = start_from(after, before.state_dict())
+    assert all(".said." in name for name in left)
+    assert bool(left) != shared_before
+    assert torch.equal(after.parametrizations.weight.original, plain)
+    if shared_before:
+        assert torch.equal(after.weight, before.weight)

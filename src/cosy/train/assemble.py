@@ -30,11 +30,11 @@ def start_from(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     """Copy `state` into the network where names agree, as many leading rows as both have; return what stays as it was.
 
     More rows are a larger vocabulary.  Tensors that differ in any other dimension stay as they were.  A table that is
-    shared in training (`shared_rows`) goes by its plain name.
+    shared in training (`shared_rows`) goes by its plain name, too.
     """
     left = []
     for name, value in network.state_dict().items():
-        old = state.get(name.replace("parametrizations.weight.original", "weight"))
+        old = state.get(name, state.get(name.replace("parametrizations.weight.original", "weight")))
         if old is None or old.shape[1:] != value.shape[1:] or old.ndim != value.ndim:
             left.append(name)
         elif old.ndim == 0:
