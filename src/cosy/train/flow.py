@@ -69,7 +69,7 @@ class FlowTask:
         self.vocoder = vocoder
         self.speakers = list(corpus.by_speaker.values())
         entries = corpus.entries
-        self.neutral = [np.array([i for i in s if not entries[i].style] or list(s)) for s in self.speakers]
+        self.neutral = corpus.neutral
         self.owner = {int(i): number for number, indices in enumerate(self.speakers) for i in indices}
         weights = np.array([(language_weights or {}).get(entry.language, 1.0) for entry in entries])
         self.shares = corpus.shares(speaker_weights, weights)

@@ -53,7 +53,7 @@ class VoiceEarTask:
 
     def __init__(self, corpus: Corpus, batch: int = 24, frames: int = 120) -> None:
         self.corpus, self.size, self.frames = corpus, batch, frames
-        self.neutral = [[i for i in g if not corpus.entries[i].style] or list(g) for g in corpus.by_speaker.values()]
+        self.neutral = corpus.neutral
         self.network = VoiceEar(len(self.neutral))
 
     def _mel(self, rng: np.random.Generator, speaker: int) -> np.ndarray:

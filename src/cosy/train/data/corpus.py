@@ -238,6 +238,12 @@ class Corpus:
             found.setdefault(entry.speaker, []).append(index)
         return {speaker: np.array(indices) for speaker, indices in sorted(found.items())}
 
+    @cached_property
+    def neutral(self) -> list[np.ndarray]:
+        """Indices of the entries without a style, or else of all, of every speaker in the order of `by_speaker`."""
+        of_speakers = self.by_speaker.values()
+        return [np.array([i for i in group if not self.entries[i].style] or list(group)) for group in of_speakers]
+
     def shares(
         self, speaker_weights: Mapping[str, float] | None = None, entry_weights: np.ndarray | None = None
     ) -> np.ndarray:
