@@ -60,6 +60,7 @@ from cosy.train.listener import Listener, ListenerTask
 from cosy.train.lm import Mix
 from cosy.train.lm_reading import ReadingLMTask
 from cosy.train.speaker import SpeakerTask, embed
+from cosy.train.syllable_ear import SyllableEar, SyllableEarTask
 from cosy.train.tokenizer import TokenizerTask, encode
 from cosy.train.trainer import Schedule, Task, Trainer
 from cosy.train.vocoder import F0Task, VocoderTask
@@ -297,6 +298,13 @@ class Recipe:
         task = VoiceEarTask(self.corpus(*VOICES, "sounds"))
         self._train("voice_ear", task, _schedule(2e-3, 2000, warmup_steps=30, ema=0.99, precision="float32"))
 
+    def syllable_ear(self) -> None:
+        task = SyllableEarTask(self.corpus("mandarin"))
+        self._train("syllable_ear", task, _schedule(2e-3, 2000, warmup_steps=50, ema=0.995, precision="float32"))
+
+    def _syllable_ear(self) -> SyllableEar:
+        return self._network(SyllableEar(), "syllable_ear").to(self.device)
+
     def reading(self) -> None:
         """The flow's encoder alone, for it is the encoder that reads; the flow begins with it."""
         self._train(
@@ -310,7 +318,7 @@ class Recipe:
         voice_ear = self._network(VoiceEar(len(self.corpus(*VOICES, "sounds").by_speaker)), "voice_ear")
         ears = (ear.to(self.device) for ear in ears)
         options = {"teach_f0": True, "cond_rate": 0.85, "cond_share": 0.6}
-        task = self._by_ear(SolvedFlowTask, *ears, voice_ear=voice_ear.to(self.device), **options)
+        task = self._by_ear(SolvedFlowTask, *ears, self._syllable_ear(), voice_ear=voice_ear.to(self.device), **options)
         start_from(task.network, averaged(self.folder / "runs" / "reading"))
         self._train("flow", task, _schedule(1.4e-3, 9000, warmup_steps=150, ema=0.998))
 

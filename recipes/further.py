@@ -2,9 +2,9 @@
 
 python recipes/further.py FOLDER STAGE... [--device cuda]
 
-The stages, in order: data, encode, embed, start, then any of f0 and vocoder; reading, listener, voice_ear and flow; lm;
-at last references and assemble.  Those that are not below are of `bundled.py`.  Networks that were not trained stay as
-they are shipped; vocabulary, tokenizer and speaker encoder always do.
+The stages, in order: data, encode, embed, start, then any of f0 and vocoder; reading, listener, voice_ear, syllable_ear
+and flow; lm; at last references and assemble.  Those that are not below are of `bundled.py`.  Networks that were not
+trained stay as they are shipped; vocabulary, tokenizer and speaker encoder always do.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from cosy.train.data.phones import PHONES
 from cosy.train.flow import FlowTask
 from cosy.train.flow_by_ear import (
     HUM_HZ,
+    SYLLABLES_WEIGHT,
     FlowByEarTask,
     _height_and_shape,
     _hum,
@@ -26,6 +29,7 @@ from cosy.train.flow_by_ear import (
     folded,
 )
 from cosy.train.listener import Listener, ListenerTask
+from cosy.train.syllable_ear import SyllableEar
 from cosy.train.tokenizer import PITCH_UNIT
 from cosy.train.trainer import Schedule, Trainer
 from tests.model_dir import SMALL
@@ -54,6 +58,27 @@ def test_reading_and_hearing_teach_the_flow_alone(corpus: Corpus) -> None:
     assert all(p.grad is None for ear in ears for p in ear.parameters())
     trained = {id(p) for p in task.network.parameters()}
     assert not any(id(p) in trained for ear in ears for p in ear.parameters())
+
+
+def test_an_ear_for_syllables_teaches_the_flow_alone(corpus: Corpus) -> None:
+    mandarin = copy.copy(corpus)
+    mandarin.entries = [
+        replace(e, text="妈马。", language="zh", words=(("妈", 0.02 * e.tokens), ("马。", 0.04 * e.tokens)))
+        for e in corpus.entries
+    ]
+    ears = (*own_ears(), SyllableEar())
+    task = FlowByEarTask(SMALL.flow, mandarin, *ears, batch=3, max_tokens=20)
+    batch = task.batch(np.random.default_rng(0))
+    mel = batch["feat"].clone().requires_grad_()
+    counted = (torch.arange(mel.shape[1]) >= 20).float().expand(len(mel), -1)
+    parts = dict(task._hearing(mel, batch, counted))
+    (heard,) = parts[SYLLABLES_WEIGHT].values()
+    heard.backward()
+    assert mel.grad is not None
+    assert mel.grad.abs().sum() > 0
+    assert all(p.grad is None for ear in ears for p in ear.parameters())
+    batch["said"][:, 20:] = 0  # what is not known does not count, nor what is said in the prompt
+    assert dict(task._hearing(mel, batch, counted))[SYLLABLES_WEIGHT]["heard_syllables"] == 0
 
 
 def test_without_ears_nothing_is_heard(corpus: Corpus) -> None:

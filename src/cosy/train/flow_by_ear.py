@@ -28,6 +28,7 @@ from cosy.audio.constants import FRAMES_PER_TOKEN
 from cosy.config import FlowConfig
 from cosy.models.flow import Flow
 from cosy.models.flow_loss import FlowDraws, FlowLossDetails
+from cosy.models.lm_loss import IGNORE
 from cosy.nn.masks import valid_positions
 from cosy.train.assemble import averaged
 from cosy.train.data.corpus import Corpus
@@ -35,13 +36,14 @@ from cosy.train.data.phones import PHONES
 from cosy.train.flow import FlowTask
 from cosy.train.listener import Listener
 from cosy.train.shared_rows import digits, fold, share
+from cosy.train.syllable_ear import SyllableEar, by_token, wrong
 from cosy.train.tokenizer import PITCH_UNIT, own_pitch
 
 READ_WEIGHT = 0.8
 READER_WIDTH = 192
 RARITY = 0.5, 4.0
 SHAPE_FRAMES = 3
-HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT = 4.0, 0.6
+HEARD_PITCH_WEIGHT, HEARD_PHONES_WEIGHT, SYLLABLES_WEIGHT = 4.0, 0.6, 1.0
 HUM_HZ = 150.0
 
 
@@ -78,8 +80,8 @@ def folded(run: Path, config: FlowConfig) -> Flow:
 class FlowByEarTask(FlowTask):
     """`FlowTask` on a corpus with F0, and with phones for a `listener`; the flow is `network.flow`.
 
-    The F0 predictor and the listener stay as they are; what is None does not hear.  `reading_only` trains the encoder
-    alone, by what is read in its projection, phones too: a fraction of a step's cost.
+    The F0 predictor and the ears stay as they are; what is None does not hear, and the syllables' ear needs an F0.
+    `reading_only` trains the encoder alone, by what is read in its projection, phones too: a fraction of a step's cost.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class FlowByEarTask(FlowTask):
         corpus: Corpus,
         f0_predictor: nn.Module | None = None,
         listener: Listener | None = None,
+        syllable_ear: SyllableEar | None = None,
         *,
         reading_only: bool = False,
         **options: Any,
@@ -96,6 +99,7 @@ class FlowByEarTask(FlowTask):
         self.reading_only, self.phones_are_read = reading_only, reading_only or listener is not None
         self.f0_predictor = None if f0_predictor is None else f0_predictor.eval().requires_grad_(False)
         self.listener = None if listener is None else listener.eval().requires_grad_(False)
+        self.syllable_ear = None if syllable_ear is None else syllable_ear.eval().requires_grad_(False)
         self.reader = FlowAndReader(self.flow)
         self.network = self.reader
         self.rarity = _rarity(corpus) if self.phones_are_read else torch.ones(len(PHONES))
@@ -105,7 +109,11 @@ class FlowByEarTask(FlowTask):
         hz = self.corpus.slice("f0", index)
         relative = (np.log(np.maximum(hz, 1.0)) - self.own_pitch[self.owner[index]]) / PITCH_UNIT
         found = {**super()._heard(index), "voiced": hz > 0, "pitch": relative.clip(-4, 4), "hz": hz}
-        return {**found, "phone": self.corpus.slice("phone", index)} if self.phones_are_read else found
+        if self.phones_are_read:
+            found["phone"] = self.corpus.slice("phone", index)
+        if self.syllable_ear is not None:  # counted from 1: padding, 0, is not known
+            found["said"] = np.repeat(by_token(self.corpus, index) - IGNORE, FRAMES_PER_TOKEN, axis=0)
+        return found
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> tuple[Tensor, dict[str, float]]:
         if self.reading_only:
@@ -119,17 +127,28 @@ class FlowByEarTask(FlowTask):
     def _hearing(self, mel: Tensor, batch: dict[str, Tensor], counted: Tensor) -> list[tuple[float, dict[str, Tensor]]]:
         """What is heard wrong in a mel (B, F, 80), where `counted` (B, F) is 1, and how much it weighs."""
         parts = []
-        if self.f0_predictor is not None:
-            parts.append((HEARD_PITCH_WEIGHT, self._pitch_heard(mel, batch, counted, "heard")))
         if self.listener is not None:
             phones = {"heard_phones": self._phone_error(self.listener(mel.mT), batch, counted)}
             parts.append((HEARD_PHONES_WEIGHT, phones))
+        if self.f0_predictor is None:
+            return parts
+        hz = self._hz(mel)
+        parts.append((HEARD_PITCH_WEIGHT, self._pitch_heard(hz, batch, counted, "heard")))
+        if self.syllable_ear is not None:
+            said = torch.where(counted[..., None] > 0, batch["said"].long() + IGNORE, IGNORE)
+            voice = hz * batch["voiced"]  # or it would be glad of a hum in consonants, whose pitch it could bend
+            syllables = wrong(self.syllable_ear(mel.mT, voice), said[:, ::FRAMES_PER_TOKEN])
+            parts.append((SYLLABLES_WEIGHT, {"heard_syllables": syllables}))
         return parts
 
-    def _pitch_heard(self, mel: Tensor, batch: dict[str, Tensor], counted: Tensor, name: str) -> dict[str, Tensor]:
-        """What the F0 predictor hears wrong in a mel (B, F, 80), where `counted` (B, F) is 1."""
+    def _hz(self, mel: Tensor) -> Tensor:
+        """The F0 (B, F) that is heard in a mel (B, F, 80)."""
         assert self.f0_predictor is not None
-        hz = self.f0_predictor(mel.mT).float()
+        hz: Tensor = self.f0_predictor(mel.mT).float()
+        return hz
+
+    def _pitch_heard(self, hz: Tensor, batch: dict[str, Tensor], counted: Tensor, name: str) -> dict[str, Tensor]:
+        """What is wrong in the F0 (B, F) that is heard, where `counted` (B, F) is 1."""
         return {f"{name}_pitch": _pitch_error(hz, batch, counted), f"{name}_hum": _hum(hz, batch, counted)}
 
     def _reading(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:

@@ -60,7 +60,7 @@ class SolvedFlowTask(FlowByEarTask):
             *self._hearing(mel, batch, new),
         ]
         if self.teach_f0:
-            parts.append((HEARD_PITCH_WEIGHT, self._pitch_heard(feat, batch, frames.float(), "recorded")))
+            parts.append((HEARD_PITCH_WEIGHT, self._pitch_heard(self._hz(feat), batch, frames.float(), "recorded")))
         if self.voice_ear is not None:
             with torch.no_grad():
                 voice = self.voice_ear(feat.mT, new)

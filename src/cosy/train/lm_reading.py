@@ -40,8 +40,8 @@ READ_LAYER = 3  # behind the one that is guided to the text
 READ_WEIGHT = 0.4, 0.1  # at the beginning and at the end
 _HANZI = re.compile(r"[\u4e00-\u9fff]")
 _SYLLABLE = re.compile(r"(zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw]?)([a-z]+)([1-5])")
-_SIZES = len(INITIALS), len(FINALS), len(TONES)
-NO_READING = (IGNORE,) * len(_SIZES)
+SIZES = len(INITIALS), len(FINALS), len(TONES)
+NO_READING = (IGNORE,) * len(SIZES)
 
 
 def parts(said: str) -> tuple[int, ...]:
@@ -60,12 +60,12 @@ def readings(entry: Entry, words: int) -> np.ndarray:
 
 def usual_readings(tokenizer: TextTokenizer, rows: int) -> Tensor:
     """Features of `rows` text tokens (rows, 66): the usual reading of each that is a hanzi."""
-    features = torch.zeros(rows, sum(_SIZES))
+    features = torch.zeros(rows, sum(SIZES))
     for token in range(tokenizer.vocab_size):
         said = pinyin(character) if _HANZI.fullmatch(character := tokenizer.decode([token])) else []
         found = parts(said[0].pinyin) if said else NO_READING
         if found != NO_READING:
-            for offset, part in zip((0, *np.cumsum(_SIZES)), found, strict=False):
+            for offset, part in zip((0, *np.cumsum(SIZES)), found, strict=False):
                 features[token, offset + part] = 1
     return features
 
@@ -80,7 +80,7 @@ class LMAndReader(nn.Module):
         for table in (lm.speech_embedding, lm.llm_decoder):
             share(table, digits(lm.classes))
         width = lm.config.backbone.hidden_size
-        self.reading = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(_SIZES)))
+        self.reading = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(SIZES)))
 
 
 @torch.no_grad()
@@ -112,7 +112,7 @@ class ReadingLMTask(LMTask):
 
     def _laid_out(self, sequences: Sequences, rows: Sequence[Utterance]) -> Batch:
         batch = super()._laid_out(sequences, rows)
-        read = torch.full((*sequences.row.shape, len(_SIZES)), IGNORE)
+        read = torch.full((*sequences.row.shape, len(SIZES)), IGNORE)
         for b, row in enumerate(rows):
             assert row.reading is not None
             speaking = sequences.speech_index[b] >= 0
@@ -127,7 +127,7 @@ class ReadingLMTask(LMTask):
             loss, figures = super().loss(batch, progress)
         assert batch.reading is not None
         known = batch.reading[..., 0] != IGNORE
-        logits = self.reader.reading(self.hidden[known]).float().split(_SIZES, dim=-1)
+        logits = self.reader.reading(self.hidden[known]).float().split(SIZES, dim=-1)
         if not known.any():
             return loss, {**figures, "reading": 0.0}
         labels = batch.reading[known].unbind(-1)
