@@ -3,7 +3,7 @@
 python recipes/bundled.py FOLDER STAGE... [--device cuda]
 
 The stages, in order: data, tokenizer, encode, speaker, embed, vocabulary, f0, vocoder, reading, listener, voice_ear,
-flow, lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where
+syllable_ear, flow, lm, references, assemble; `unseen` makes voices to be cloned.  A stage that was cut goes on where
 it was; weights below FOLDER/start are where a network begins.
 """
 

@@ -67,12 +67,15 @@ def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utteranc
     words = [word for word, _ in entry.words] or _WORD.findall(entry.text)
     pieces = [tokenizer.encode(word) for word in words]
     text_word = np.repeat(np.arange(len(words)), [len(p) for p in pieces])
-    speech_word = np.full(len(codes), -1)
-    if entry.words:
-        centres = (np.arange(len(codes)) + 0.5) / TOKEN_RATE_HZ
-        found = np.searchsorted([end for _, end in entry.words], centres)
-        speech_word = np.where(found < len(words), found, -1)
-    return Utterance(np.concatenate(pieces), text_word, codes.astype(np.int64), speech_word)
+    return Utterance(np.concatenate(pieces), text_word, codes.astype(np.int64), words_of_tokens(entry, len(codes)))
+
+
+def words_of_tokens(entry: Entry, tokens: int) -> np.ndarray:
+    """The word that each of `tokens` speech tokens falls in (M,); -1 behind the last, or where no times are known."""
+    if not entry.words:
+        return np.full(tokens, -1)
+    found = np.searchsorted([end for _, end in entry.words], (np.arange(tokens) + 0.5) / TOKEN_RATE_HZ)
+    return np.where(found < len(entry.words), found, -1)
 
 
 class Batch(NamedTuple):

@@ -13,17 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cosy.audio.constants import FRAMES_PER_TOKEN, MEL_BANDS, TOKEN_RATE_HZ
+from cosy.audio.constants import FRAMES_PER_TOKEN, MEL_BANDS
 from cosy.models.lm_loss import IGNORE
 from cosy.train.data.corpus import Corpus, Entry
 from cosy.train.data.phones import PAUSE, PHONES
 from cosy.train.data.synth import pieces
 from cosy.train.listener import unfinished
+from cosy.train.lm import words_of_tokens
 from cosy.train.lm_reading import NO_READING, SIZES, TONES, parts
 from cosy.train.tokenizer import PITCH_UNIT
+from cosy.train.voice_ear import MEAN, SPREAD
 
 WIDTH = 192
-MEAN, SPREAD = -6.0, 2.5  # of a log-mel, about
 VOICED_HZ = 40.0
 SECOND, THIRD = TONES.index("2"), TONES.index("3")
 
@@ -50,8 +51,8 @@ def by_token(corpus: Corpus, index: int) -> np.ndarray:
         return found
     phone = corpus.slice("phone", index).reshape(-1, FRAMES_PER_TOKEN)
     sounds = (phone != PHONES.index(PAUSE)).any(1)
-    word = np.searchsorted([end for _, end in entry.words], (np.arange(entry.tokens) + 0.5) / TOKEN_RATE_HZ)
-    inside = sounds & (word < len(said))
+    word = words_of_tokens(entry, entry.tokens)
+    inside = sounds & (word >= 0)
     found[:, 0] = inside
     found[inside, 1:] = said[word[inside]]
     return found
