@@ -24,8 +24,10 @@ say: $(VENV)/.stamp-run  ## Speak: make say TEXT="Good morning." OUT=out.wav
 serve: $(VENV)/.stamp-serve  ## Serve every API dialect: make serve ARGS="--port 8000"
 	@$(BIN)/cosy serve $(ARGS)
 
+# A process for every core, up to four; the tests of a file stay together, for they share fixtures.
+test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.stamp-dev  ## Run the tests: make test ARGS="tests/audio -k resample"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.stamp-dev  ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -51,6 +51,7 @@ from cosy.train.assemble import assemble, averaged, sharpen, start_from
 from cosy.train.data import mandarin
 from cosy.train.data.corpus import Corpus
 from cosy.train.data.espeak import EspeakVoice
+from cosy.train.data.pinyin import spellings
 from cosy.train.data.plan import STYLED, english_voice, espeak_voice, in_language, texts
 from cosy.train.data.speakers import STYLES, Voice
 from cosy.train.data.synth import LM_ONLY, Job, Line, breath, laughter, synthesise
@@ -268,13 +269,16 @@ class Recipe:
         embed(self.corpus(*VOICES, "sounds"), self._network(SpeakerEncoder(SPEAKER), "speaker", "encoder."))
 
     def vocabulary(self) -> None:
-        """The text tokenizer: subwords of the English text, and the commonest hanzi."""
+        """The text tokenizer: subwords of the English text, the commonest hanzi, and 一 and 不 as they are said."""
         base = self.folder / "start" / "vocabulary"
         if not base.exists():
             base = self.folder / "english_vocabulary"
             train_bpe([e.text for e in self.corpus("lm_en").entries], TEXT_TOKENS, base)
-        characters = [*mandarin.hanzi(HANZI), *"，。？！、；：“”《》（）…—"]
-        add_characters(base, characters, self.folder / "vocabulary", LONGEST)
+        hanzi = mandarin.hanzi(HANZI)
+        said = spellings(hanzi)
+        homophones = "".join(way.rising + way.falling for way in said.values())
+        characters = [*hanzi, *"，。？！、；：“”《》（）…—", *homophones]
+        add_characters(base, characters, self.folder / "vocabulary", LONGEST, said)
 
     def f0(self) -> None:
         task = F0Task(MODEL.hift, self.corpus(*VOICES))

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from cosy.text.sandhi import Sandhi
 from cosy.train.data.mandarin import draw, hanzi
-from cosy.train.data.pinyin import NEUTRAL, Piece, pinyin
+from cosy.train.data.pinyin import NEUTRAL, Piece, pinyin, spellings
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("jieba", "pypinyin")),
@@ -147,3 +148,19 @@ def test_words_with_a_neutral_end_have_it_in_longer_words_too() -> None:
 
 def test_an_empty_text_has_no_pieces() -> None:
     assert pinyin("") == []
+
+
+def test_a_vocabulary_writes_yi_and_bu_as_they_are_read() -> None:
+    sandhi = Sandhi(spellings(hanzi(3000)))
+    homophones = dict.fromkeys("姨意醭步")
+    found: list[tuple[str, str]] = []
+    for text in itertools.islice(draw(8), 3000):
+        bare = text.replace(" ", "")
+        said = [piece.pinyin for piece in pinyin(bare) for _ in piece.text]
+        found += [
+            (sound, read(spelt) if spelt in homophones else sound if sound[-1] == "5" else read(char))
+            for char, spelt, sound in zip(bare, sandhi.spell(bare), said, strict=True)
+            if char in "一不"
+        ]
+    assert len(found) > 500
+    assert sum(sound != written for sound, written in found) <= len(found) // 50  # what only a dictionary knows

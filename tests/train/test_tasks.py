@@ -20,7 +20,8 @@ from cosy.models.f0_predictor import F0Predictor
 from cosy.models.lm_loss import SPEECH, build_sequences
 from cosy.models.speaker_encoder import SpeakerEncoder
 from cosy.models.speech_tokenizer import SpeechTokenizer
-from cosy.text.tokenizer import TextTokenizer
+from cosy.text.sandhi import Spelling
+from cosy.text.tokenizer import TextTokenizer, add_characters
 from cosy.train.data.corpus import Corpus, Entry, build
 from cosy.train.flow import FlowTask
 from cosy.train.journal import Sound
@@ -342,6 +343,14 @@ def test_speech_tokens_fall_into_the_word_at_their_centre(text_tokenizer: TextTo
 
 def test_without_word_times_no_speech_token_is_placed(text_tokenizer: TextTokenizer) -> None:
     assert set(align(Entry("one two", 0, 9), np.arange(9), text_tokenizer).speech_word) == {-1}
+
+
+def test_a_word_is_written_as_its_text_has_it(text_tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    sandhi = {"一": Spelling("姨", "意", "个")}
+    tokenizer = add_characters(text_tokenizer.directory, "一个姨", tmp_path, sandhi=sandhi)
+    ends = tuple((char, 0.1 * at) for at, char in enumerate("第一，一个", start=1))
+    found = align(Entry("第一，一个", 0, 12, ends), np.arange(12), tokenizer)
+    assert found.text.tolist() == tokenizer.encode("第一，一个") == tokenizer.encode_spelt("第一，姨个")
 
 
 def test_joined_utterances_number_their_words_on() -> None:

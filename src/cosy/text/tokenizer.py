@@ -13,7 +13,8 @@ import re
 import sys
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -23,11 +24,13 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from cosy.errors import MismatchError, MissingFileError, ParameterError
+from cosy.text.sandhi import Sandhi, SandhiStream, Spelling
 from cosy.text.unicode import drop_lone_surrogates, last_cluster
 
 VOCAB_FILE = "vocab.json"
 MERGES_FILE = "merges.txt"
 CONFIG_FILE = "tokenizer_config.json"
+SANDHI = "tone_sandhi"  # in that file, see `cosy.text.sandhi`
 
 END_OF_PROMPT = "<|endofprompt|>"
 
@@ -74,6 +77,8 @@ _QWEN2_WORDS = (
 class TextTokenizer:
     """The tokenizer of one vocabulary directory; `max_length` is how many ids a model of it reads at once.
 
+    `sandhi` writes 一 and 不 as they are said, where the vocabulary has a way; decoding gives what was written.
+
     Raises MissingFileError if a file is absent and MismatchError if one is damaged or does not fit
     the others; both name the file.
     """
@@ -82,6 +87,7 @@ class TextTokenizer:
         self.directory = Path(directory)
         self._tokenizer, config = _load(self.directory)
         self.max_length = _max_length(self.directory / CONFIG_FILE, config)
+        self.sandhi = Sandhi(_spellings(self.directory / CONFIG_FILE, config))
         self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.special_ids = dict(
             zip(SPECIAL_TOKENS, range(self.vocab_size - len(SPECIAL_TOKENS), self.vocab_size), strict=True)
@@ -94,9 +100,11 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; special tokens inside it are recognised.  Lone surrogates are dropped."""
-        ids: list[int] = self._tokenizer.encode_batch_fast([drop_lone_surrogates(text)], add_special_tokens=False)[
-            0
-        ].ids
+        return self.encode_spelt(self.sandhi.spell(drop_lone_surrogates(text)))
+
+    def encode_spelt(self, text: str) -> list[int]:
+        """Ids of a text, or of a part of one, that `sandhi` has spelt."""
+        ids: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
     def decode(self, ids: Sequence[int], skip_special: bool = False) -> str:
@@ -158,22 +166,29 @@ class TokenStream:
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self._tokenizer = tokenizer
+        self._sandhi = SandhiStream(tokenizer.sandhi)
         self._held = ""  # text from the start of a word on
         self._done = 0  # leading symbols of that word whose ids were delivered
 
     def push(self, piece: str) -> list[int]:
         """Add a piece; returns the ids that no later piece can change."""
-        ids: list[int] = []
-        # Special tokens are recognised before all else, so each completes the words before it.
-        *closed, rest = _SPECIAL.split(self._held + drop_lone_surrogates(piece))
-        for text, special in zip(closed[::2], closed[1::2], strict=True):
-            self._held = text
-            ids += [*self.finish(), self._tokenizer.special_ids[special]]
-        self._held = rest
-        return ids + self._take(*_unchanging(rest))
+        return self._add(self._sandhi.push(drop_lone_surrogates(piece)))
 
     def finish(self) -> list[int]:
         """The remaining ids; the stream is empty afterwards."""
+        return self._add(self._sandhi.finish()) + self._close()
+
+    def _add(self, text: str) -> list[int]:
+        ids: list[int] = []
+        # Special tokens are recognised before all else, so each completes the words before it.
+        *closed, rest = _SPECIAL.split(self._held + text)
+        for words, special in zip(closed[::2], closed[1::2], strict=True):
+            self._held = words
+            ids += [*self._close(), self._tokenizer.special_ids[special]]
+        self._held = rest
+        return ids + self._take(*_unchanging(rest))
+
+    def _close(self) -> list[int]:
         return self._take(len(self._held), complete=True)
 
     def _take(self, end: int, complete: bool) -> list[int]:
@@ -243,7 +258,9 @@ def train_bpe(texts: Iterable[str], vocab_size: int, directory: Path) -> TextTok
     return _write(tokenizer.model, directory)
 
 
-def _write(model: models.BPE, directory: Path, max_length: int | None = None) -> TextTokenizer:
+def _write(
+    model: models.BPE, directory: Path, max_length: int | None = None, sandhi: Mapping[str, Spelling] | None = None
+) -> TextTokenizer:
     directory.mkdir(parents=True, exist_ok=True)
     model.save(str(directory))
     base = len(_read_vocab(directory / VOCAB_FILE))
@@ -251,21 +268,26 @@ def _write(model: models.BPE, directory: Path, max_length: int | None = None) ->
         "tokenizer_class": "Qwen2Tokenizer",
         "add_prefix_space": False,
         **({} if max_length is None else {"model_max_length": max_length}),
+        **({} if not sandhi else {SANDHI: {character: asdict(spelling) for character, spelling in sandhi.items()}}),
         "added_tokens_decoder": {
             str(base + offset): {"content": token, "special": True} for offset, token in enumerate(SPECIAL_TOKENS)
         },
     }
-    (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return TextTokenizer(directory)
 
 
 def add_characters(
-    source: Path, characters: Iterable[str], directory: Path, max_length: int | None = None
+    source: Path,
+    characters: Iterable[str],
+    directory: Path,
+    max_length: int | None = None,
+    sandhi: Mapping[str, Spelling] | None = None,
 ) -> TextTokenizer:
     """Write the vocabulary `source` to `directory` with every character of `characters` as one entry of its own.
 
     Ids of `source` stay; the special tokens move behind the new entries.  `max_length` is written as
-    `model_max_length`: the ids that a segment of text may have.
+    `model_max_length`: the ids that a segment of text may have.  `sandhi` is how 一 and 不 are written for it.
     """
     vocab, merges = _read_vocab(source / VOCAB_FILE), _read_merges(source / MERGES_FILE)
     letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -275,7 +297,7 @@ def add_characters(
             if whole[:end] not in vocab:
                 merges.append((whole[: end - 1], whole[end - 1]))
                 vocab[whole[:end]] = len(vocab)
-    return _write(models.BPE(vocab, merges), directory, max_length)
+    return _write(models.BPE(vocab, merges), directory, max_length, sandhi)
 
 
 def _byte_alphabet() -> list[str]:
@@ -320,6 +342,14 @@ def _max_length(path: Path, config: dict[str, Any]) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
         raise MismatchError(f"{path}: model_max_length must be a number from 1, got {value!r}")
     return min(int(value), sys.maxsize)
+
+
+def _spellings(path: Path, config: dict[str, Any]) -> dict[str, Spelling]:
+    """`tone_sandhi`, which the vocabulary may have."""
+    try:
+        return {character: Spelling(**spelling) for character, spelling in config.get(SANDHI, {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise MismatchError(f"{path}: {SANDHI} must give rising, falling and before for 一 and 不: {error}") from error
 
 
 def _read_text(path: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,8 @@ class Utterance:
 def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utterance:
     """Tokenise word by word (a word takes the space before it) and place every speech token in its word."""
     words = [word for word, _ in entry.words] or _WORD.findall(entry.text)
-    pieces = [tokenizer.encode(word) for word in words]
+    spelt = iter(tokenizer.sandhi.spell("".join(words)))  # of the same length
+    pieces = [tokenizer.encode_spelt("".join(islice(spelt, len(word)))) for word in words]
     text_word = np.repeat(np.arange(len(words)), [len(p) for p in pieces])
     return Utterance(np.concatenate(pieces), text_word, codes.astype(np.int64), words_of_tokens(entry, len(codes)))
 

@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from cosy.dependencies import optional
+from cosy.text.sandhi import Spelling, is_between_twins, is_count
 from cosy.train.data.lexicon import segment
 
 Language = Literal["zh", "en", ""]
@@ -120,8 +122,9 @@ _CHILD_ER = frozenset(
 _GROWN = "满出大成有着官老者辈子女孙势相史机房兄嫂进肉胖个高"  # 长 before these is to grow, or elder
 _GAINED = "获取不只难夺赢求见彼引博心应乍自挣购捧既兼易摘征争分两理多可"  # 得 after these is to get
 _COUNTED = "一二两三四五六七八九十百千万几每这那哪半"  # 只 after these is a measure
-_NUMERALS = "零一二三四五六七八九幺十百千万亿"
 _POINTING = "这那每另某哪有下上前后又再是在了"  # 一 after these begins a count, though both are in one word
+
+_HOMOPHONES = {"一": ("yi2", "姨", "意"), "不": ("bu2", "醭", "步")}  # rising, falling
 
 _HAN = re.compile(r"[\u4e00-\u9fff]+")
 _UNIT = re.compile(r"[\u4e00-\u9fff]+|[A-Za-z]+(?:['’-][A-Za-z]+)*|\S")
@@ -211,29 +214,23 @@ def _sandhi(han: str, sounds: list[str], i: int) -> str:
     """The tone in which 一 or 不 at `i` is spoken: rising before a falling tone, and 一 falling before others."""
     if han[i] not in "一不" or sounds[i][-1] == "5" or i + 1 == len(han):
         return sounds[i]
-    if _is_between_twins(han, i):
+    if is_between_twins(han, i):
         return sounds[i][:-1] + "5"
     following = "4" if sounds[i + 1] == "ge5" else sounds[i + 1][-1]
     if han[i] == "不":
         return "bu2" if following == "4" else "bu4"
-    if not _is_count(han, i):
+    if not is_count(han, i):
         return "yi1"
     return "yi2" if following == "4" else "yi4"
 
 
-def _is_between_twins(han: str, i: int) -> bool:
-    """看一看 and 好不好, but not 一天一天."""
-    return (
-        i > 0 and han[i - 1] == han[i + 1] and han[i - 1] not in _NUMERALS + "得" and han[max(i - 2, 0)] not in "一不"
-    )
+def spellings(hanzi: Iterable[str]) -> dict[str, Spelling]:
+    """How a vocabulary of `hanzi` writes 一 and 不, see `cosy.text.sandhi`.
 
-
-def _is_count(han: str, i: int) -> bool:
-    """Whether 一 counts; as an ordinal, a digit among digits or in a date it keeps its tone."""
-    before, after, later = han[i - 1 : i], han[i + 1], han[i + 2 : i + 3]
-    if before == "点" and after == "刻":  # 三点一刻, a quarter; otherwise a digit behind the point
-        return True
-    if after == "点" and (later in tuple("半整钟零") or later in tuple(_NUMERALS)):
-        return False  # one o'clock, or a number with a point; otherwise "a little"
-    is_numeral = bool(before) and before in _NUMERALS + "第点初周期"
-    return not is_numeral and after not in "零一二三四五六七八九幺月号楼班"
+    Raises MissingDependencyError without the `train` extra.
+    """
+    characters = list(hanzi)
+    return {
+        char: Spelling(rising, falling, "".join(c for c in characters if pinyin(char + c)[0].pinyin == sound))
+        for char, (sound, rising, falling) in _HOMOPHONES.items()
+    }
