@@ -22,14 +22,11 @@ from cosy.checkpoint.layout import BACKBONE_DIRECTORY, Part, write_config
 from cosy.checkpoint.load import LoadedModel, load_model
 from cosy.models.f0_predictor import F0Predictor
 from cosy.models.flow import Flow
-from cosy.models.speech_lm import SpeechLM
 from cosy.models.vocoder import Vocoder
 from cosy.text.tokenizer import TextTokenizer
 from cosy.train.assemble import write_networks
 from cosy.train.speaker import embed
 from cosy.train.tokenizer import encode
-
-KEPT = 0.3  # of the shipped language model's weights
 
 
 class Tokens(nn.Module):
@@ -89,13 +86,6 @@ class Further(Recipe):
         write_networks(trained, target)
         write_config(MODEL, target)
         self._presets(target)
-
-    def _llm(self) -> SpeechLM:
-        """What was learned, and a part of what is shipped, which has heard more English (Wortsman et al. 2022)."""
-        llm, shipped = super()._llm(), load_file(BUNDLED_MODEL / "llm.safetensors")
-        for name, value in llm.state_dict().items():
-            value.lerp_(shipped[name].float(), KEPT)
-        return llm
 
     def _flow(self) -> Flow:
         return super()._flow() if self._ran("flow") else load_model(BUNDLED_MODEL, parts=("flow",)).flow
