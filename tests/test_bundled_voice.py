@@ -12,6 +12,7 @@ from cosy.checkpoint.check import check_directory
 from cosy.eval.intelligibility import evaluate
 from cosy.eval.quality import f0
 from cosy.eval.sentences import slot_sentences
+from cosy.nn.threads import is_large
 
 FLOOR = 0.35  # slot word error rate; a system that ignores its text has 0.69
 LARGEST_BYTES = 60_000_000
@@ -44,6 +45,10 @@ def test_a_recogniser_understands_it(cosy: Cosy, voice: str) -> None:
     waves = [(text, cosy.say(text, voice, seed=seed).samples) for seed, text in enumerate(sentences)]
     row = evaluate(voice, waves, cosy.rate_hz, searches=("slot",), mos_clips=0)
     assert row.wer["slot"].rate <= FLOOR, row.heard["slot"]
+
+
+def test_its_networks_are_small_and_stay_exact(cosy: Cosy) -> None:
+    assert not any(is_large(network) for network in (cosy.model.llm, cosy.model.flow, cosy.model.hift))
 
 
 def test_a_stream_is_the_same_audio(cosy: Cosy) -> None:
