@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from cosy.text.sandhi import Sandhi
+from cosy.text.sandhi import LIGHT, Sandhi
 from cosy.train.data.mandarin import draw, hanzi
-from cosy.train.data.pinyin import NEUTRAL, Piece, pinyin, spellings
+from cosy.train.data.pinyin import _WORDS, NEUTRAL, Piece, pinyin, spellings
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("jieba", "pypinyin")),
@@ -164,3 +164,7 @@ def test_a_vocabulary_writes_yi_and_bu_as_they_are_read() -> None:
         ]
     assert len(found) > 500
     assert sum(sound != written for sound, written in found) <= len(found) // 50  # what only a dictionary knows
+
+
+def test_bu_is_neutral_in_the_same_words_everywhere() -> None:
+    assert {word for word, sounds in _WORDS.items() if "bu5" in sounds} == LIGHT

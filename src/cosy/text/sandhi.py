@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from cosy.text.unicode import HAN
 
-NUMERALS = "零一二三四五六七八九幺十百千万亿"
+_NUMERALS = "零一二三四五六七八九幺十百千万亿"
 LIGHT = frozenset(  # 不 in the middle is neutral
     """看不懂 听不懂 听不见 看不见 来不及 对不起 了不起 受不了 忘不了 少不了 睡不着 用不着 找不到 差不多 舍不得
     怪不得 恨不得 巴不得 由不得 了不得""".split()
 )
-_NAMES = tuple("第点初周期" + NUMERALS)  # 一 after these is one among others
+_NAMES = tuple("第点初周期" + _NUMERALS)  # 一 after these is one among others
 _ENDS = tuple("万唯统专单同逐归合")  # 一 after these ends a word
 _BEFORE, _BEHIND = 2, 2  # characters that are looked at
 _RUN = re.compile(f"{HAN.pattern}+")
@@ -31,8 +31,8 @@ class Spelling:
     Raises ValueError for anything but a character and, in `before`, text.
     """
 
-    rising: str  # before one of `falling`
-    falling: str  # before any other
+    rising: str  # for the rising tone, before one of `before`
+    falling: str  # for the falling tone, before any other
     before: str  # the characters of falling tone
 
     def __post_init__(self) -> None:
@@ -50,11 +50,13 @@ class Sandhi:
 
     def spell(self, text: str) -> str:
         """`text` with homophones."""
+        if self.spellings.keys().isdisjoint(text):
+            return text
         return _RUN.sub(lambda run: "".join(self._spelt(run[0], at) for at in range(len(run[0]))), text)
 
     def _spelt(self, han: str, at: int) -> str:
         spelling = self.spellings.get(han[at])
-        if spelling is None or not is_changed(han, at):
+        if spelling is None or not _is_changed(han, at):
             return han[at]
         return spelling.rising if han[at + 1] in spelling.before else spelling.falling
 
@@ -89,7 +91,7 @@ class SandhiStream:
         return taken
 
 
-def is_changed(han: str, at: int) -> bool:
+def _is_changed(han: str, at: int) -> bool:
     """Whether 一 or 不 at `at` of a run of hanzi has not its own tone, nor a neutral one."""
     if at + 1 == len(han) or is_between_twins(han, at):
         return False
@@ -103,7 +105,7 @@ def is_between_twins(han: str, at: int) -> bool:
     return (
         at > 0
         and han[at - 1] == han[at + 1]
-        and han[at - 1] not in NUMERALS + "得"
+        and han[at - 1] not in _NUMERALS + "得"
         and han[max(at - 2, 0)] not in "一不"
     )
 
@@ -113,6 +115,6 @@ def is_count(han: str, at: int) -> bool:
     before, after, later = han[at - 1 : at], han[at + 1], han[at + 2 : at + 3]
     if before == "点" and after == "刻":  # 三点一刻, a quarter; otherwise a digit behind the point
         return True
-    if after == "点" and (later in tuple("半整钟零") or later in tuple(NUMERALS)):
+    if after == "点" and (later in tuple("半整钟零") or later in tuple(_NUMERALS)):
         return False  # one o'clock, or a number with a point; otherwise "a little"
     return not before.endswith(_NAMES) and after not in "零一二三四五六七八九幺月号楼班"
