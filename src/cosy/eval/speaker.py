@@ -16,6 +16,7 @@ from cosy.eval.intelligibility import Sound
 from cosy.eval.meta import Prompt
 from cosy.token2wav import seeded_noise, vocode
 from cosy.types import Samples
+from cosy.voices.conditions import conditions
 from cosy.voices.prepare import prepare_voice
 from cosy.voices.voice import Voice
 
@@ -52,14 +53,11 @@ class ModelSpeaker:
 
     @torch.inference_mode()
     def resynthesise(self, wave: Samples, rate_hz: int) -> Sound:
-        """Wave -> codes -> mel -> wave, with the voice's speaker vector and without a prompt."""
+        """Wave -> codes -> mel -> wave, conditioned as the speech of a text is."""
         model = self.cosy.model
         codes = model.speech_tokenizer(log_mel_16k(_resampled(self.cosy, wave, rate_hz, FRONT_END_RATE_HZ)))
-        embedding = torch.as_tensor(self.voice.embedding, device=model.device).reshape(1, -1)
-        no_tokens = torch.zeros(1, 0, dtype=torch.int64, device=model.device)
-        no_mel = torch.zeros(1, 0, model.config.flow.output_size, device=model.device)
-        codes = codes[None].to(model.device)
-        mel = model.flow.inference(codes, no_tokens, no_mel, embedding, streaming=True, finalize=True)
+        prompt = (part.to(model.device) for part in conditions(self.voice, model.text_tokenizer).flow)
+        mel = model.flow.inference(codes[None].to(model.device), *prompt, streaming=True, finalize=True)
         return _vocoded(self.cosy, mel)
 
 
