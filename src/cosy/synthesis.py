@@ -161,7 +161,7 @@ class Synthesizer:
         sampler = RasSampler(sampling, torch.Generator().manual_seed(seed))
         instruction = request.instruction.strip() and self.frontend.instruction(request.instruction)
         prepared = conditions(voice, self.model.text_tokenizer, request.mode, instruction)
-        prompt = FlowPrompt(*(tensor.to(self.model.device) for tensor in prepared.flow))
+        prompt = prepared.flow.to(self.model.device)
         return _Job(request, prepared, prompt, seed, sampler, Stopwatch(), voice.info.warnings)
 
     @torch.inference_mode()

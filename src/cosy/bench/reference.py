@@ -23,7 +23,7 @@ from cosy.models.speech_lm import SpeechTokens, generate
 from cosy.timing import Stopwatch
 from cosy.token2wav import in_pieces, seeded_noise
 from cosy.token2wav_official import OfficialStream
-from cosy.voices.conditions import FlowPrompt, conditions
+from cosy.voices.conditions import conditions
 
 WARM_UP_TOKENS = 5
 
@@ -44,7 +44,7 @@ class Official:
         subject, model, hearing, cpu_s = self.subject, self.model, Hearing(clock()), process_time()
         seed = subject.choice.seed + number
         given = conditions(subject.voice, subject.frontend.tokenizer)
-        prompt = FlowPrompt(*(tensor.to(model.device) for tensor in given.flow))
+        prompt = given.flow.to(model.device)
         sampler = RasSampler(model.config.llm.sampling, torch.Generator().manual_seed(seed))
         start, stopwatch = 0, Stopwatch()
         for segment, count in zip(subject.segments(), counts, strict=False):

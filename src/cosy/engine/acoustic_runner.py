@@ -102,8 +102,7 @@ class AcousticRunner:
 
     def prepare(self, inputs: FlowPrompt) -> Prompt:
         """The start of a voice; `advance` computes its blocks."""
-        device = self.mels.known.device
-        inputs = FlowPrompt(*(tensor.to(device) for tensor in inputs))
+        inputs = inputs.to(self.mels.known.device)
         state = self.flow.begin(*inputs)
         prompt = Prompt(inputs, state, max(0, int(state.known) - LOOK_AHEAD) // BLOCK)
         if not prompt.blocks_left:

@@ -14,7 +14,7 @@ from cosy.audio.features import log_mel_16k, mel_spectrogram
 from cosy.audio.resample import resample
 from cosy.eval.intelligibility import Sound
 from cosy.eval.meta import Prompt
-from cosy.token2wav import seeded_noise, vocode
+from cosy.token2wav import seeded_noise, solve, vocode
 from cosy.types import Samples
 from cosy.voices.conditions import conditions
 from cosy.voices.prepare import prepare_voice
@@ -56,8 +56,8 @@ class ModelSpeaker:
         """Wave -> codes -> mel -> wave, conditioned as the speech of a text is."""
         model = self.cosy.model
         codes = model.speech_tokenizer(log_mel_16k(_resampled(self.cosy, wave, rate_hz, FRONT_END_RATE_HZ)))
-        prompt = (part.to(model.device) for part in conditions(self.voice, model.text_tokenizer).flow)
-        mel = model.flow.inference(codes[None].to(model.device), *prompt, streaming=True, finalize=True)
+        prompt = conditions(self.voice, model.text_tokenizer).flow.to(model.device)
+        mel = solve(model.flow, codes.tolist(), prompt, streaming=True)
         return _vocoded(self.cosy, mel)
 
 

@@ -32,6 +32,10 @@ class FlowPrompt(NamedTuple):
     mel: Tensor  # (1, 2P, 80)
     embedding: Tensor  # (1, 192)
 
+    def to(self, device: torch.device) -> FlowPrompt:
+        """The same on a device."""
+        return FlowPrompt(*(tensor.to(device) for tensor in self))
+
     def equals(self, other: FlowPrompt) -> bool:
         """Whether both leave the flow in the same state."""
         return all(torch.equal(mine, theirs) for mine, theirs in zip(self, other, strict=True))
