@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -457,10 +458,14 @@ def test_a_warm_engine_knows_what_things_cost(model: LoadedModel) -> None:
     run(work)
 
 
-def test_threads_end_with_the_engine(model: LoadedModel) -> None:
+def test_threads_end_with_the_engine(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         async with running(model) as engine:
             await spoken(engine, request("a"))
+            monkeypatch.setattr(engine.voices, "load", lambda _: time.sleep(0.3))
+            given_up = asyncio.create_task(spoken(engine, request("b")))
+            await asyncio.sleep(0.1)
+            given_up.cancel()
 
     before = threading.active_count()
     run(work)

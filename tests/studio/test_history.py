@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+from typing import TYPE_CHECKING
 
 import soundfile
 
-from tests.studio.browsing import Studio
+from tests.studio.browsing import POLL_MS, Studio
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 TIME = r"00:00:0\d,\d{3}"
 SRT = rf"1\n00:00:00,000 --> ({TIME})\nRemember this\.\n\n2\n\1 --> {TIME}\nAnd that\.\n"
@@ -55,3 +59,17 @@ def test_two_are_compared_with_one_click_and_deleted(studio: Studio) -> None:
     studio.press("Delete all")
     studio.page.locator("dialog[open]").get_by_role("button", name="Delete all").click()
     studio.wait("text=Nothing yet.")
+
+
+def test_a_page_may_be_left_while_a_picture_loads(studio: Studio) -> None:
+    held: list[Route] = []
+    studio.page.route("**/wavesurfer-spectrogram.js", lambda route: held.append(route))
+    speak(studio, "Draw this.")
+    studio.press("Spectrogram")
+    while not held:
+        studio.page.wait_for_timeout(POLL_MS)
+    studio.open("history")
+    with studio.page.expect_response("**/wavesurfer-spectrogram.js") as loaded:
+        held[0].continue_()
+    loaded.value.finished()
+    studio.page.wait_for_timeout(10 * POLL_MS)  # for what must not come: errors, which the fixture looks for

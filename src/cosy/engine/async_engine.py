@@ -97,11 +97,10 @@ class AsyncEngine:
         gc.freeze()
 
     async def aclose(self) -> None:
-        """Cancel all requests and end the engine's threads."""
+        """Cancel all requests and end the engine's threads; a voice or a text that is being prepared is waited for."""
         gc.unfreeze()
-        await asyncio.to_thread(self.core.close)
-        self._text_thread.shutdown(wait=False)
-        self._voice_thread.shutdown(wait=False)
+        for end in (self.core.close, self._text_thread.shutdown, self._voice_thread.shutdown):
+            await asyncio.to_thread(end)
 
     async def stream(self, request: SpeechRequest, request_id: str | None = None) -> AsyncGenerator[AudioChunk, None]:
         """See `protocol.Engine.stream`."""

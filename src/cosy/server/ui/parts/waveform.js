@@ -71,14 +71,14 @@ function Drawn({ blob, label, spectrum }) {
   useEffect(() => {
     let surfer = null;
     let gone = false;
-    const draw = async () => {
+    const draw = async (container, media) => {
       const plugins = spectrum ? [(await load("wavesurfer-spectrogram")).create(SPECTRUM)] : [];
-      const made = await waveSurfer(box.current, { media: audio.current, plugins, sampleRate: SPECTRUM_RATE_HZ });
+      const made = await waveSurfer(container, { media, plugins, sampleRate: SPECTRUM_RATE_HZ });
       if (gone) return made.destroy();
       surfer = made;
       await made.loadBlob(blob).catch(() => undefined); // the player says so itself, if it cannot
     };
-    draw();
+    draw(box.current, audio.current); // the references are empty once the page is left, which a load may outlast
     return () => {
       gone = true;
       surfer?.destroy();
@@ -100,16 +100,16 @@ export function Trim({ blob, duration_s, most_s, onrange }) {
   useEffect(() => {
     let surfer = null;
     let gone = false;
-    const draw = async () => {
+    const draw = async (container) => {
       const regions = (await load("wavesurfer-regions")).create();
-      const made = await waveSurfer(box.current, { plugins: [regions], dragToSeek: false });
+      const made = await waveSurfer(container, { plugins: [regions], dragToSeek: false });
       if (gone) return made.destroy();
       surfer = made;
       await made.loadBlob(blob);
       region.current = regions.addRegion({ start: 0, end: Math.min(duration_s, most_s), color: colour("stretch") });
       region.current.on("update-end", () => changed(region.current.start, region.current.end));
     };
-    draw().catch(() => undefined);
+    draw(box.current).catch(() => undefined);
     return () => {
       gone = true;
       surfer?.destroy();
