@@ -122,13 +122,13 @@ PRESETS = {  # the first is the default
 }
 
 ENGLISH_VOICES, BILINGUAL_VOICES, MANDARIN_VOICES = 160, 72, 29
-NEUTRAL_LM = {"en": 6600, "zh": 16000}  # utterances
+NEUTRAL_LM = {"en": 12000, "zh": 16000}  # utterances
 STYLED_LM = {"en": 200, "zh": 200}  # utterances of each style
 WEIGHTS = {"cmn": 12.0, "slt": 3.0, "rms": 2.0, "awb": 2.0, "kal16": 2.0}  # whom most will hear is learnt best
 PLAIN = {"slt": 300, "rms": 240, "awb": 120, "kal16": 80}  # utterances of the unchanged teachers
 
 
-def _texts(language: str, seed: int, **options: int) -> Iterator[str]:
+def _texts(language: str, seed: int, **options: Any) -> Iterator[str]:
     return texts(language, seed, held_out()[language], **options)
 
 
@@ -213,7 +213,7 @@ def lm_zh_jobs() -> list[Job]:
 
 
 def lm_en_jobs() -> list[Job]:
-    return _lm_jobs(Voice("slt", "slt"), "en", _texts("en", 32, salad_words=8000))
+    return _lm_jobs(Voice("slt", "slt"), "en", _texts("en", 32, salad_words=16000, salad_share=0.5))
 
 
 VOICES = {"english": english_jobs, "mandarin": mandarin_jobs}

@@ -5,11 +5,13 @@ import itertools
 import random
 import re
 import string
+from collections import Counter
 
 import pytest
 
-from cosy.eval.sentences import EVERYDAY, slot_sentences
+from cosy.eval.sentences import EVERYDAY, PROSE, slot_sentences
 from cosy.train.data.english import (
+    GLUE,
     ONES,
     ORDINALS,
     TENS,
@@ -81,7 +83,7 @@ def test_the_grammar_can_say_acceptance_sentences_so_refusing_them_matters() -> 
 
 
 def test_acceptance_sentences_are_never_drawn() -> None:
-    acceptance = (*slot_sentences(400), *EVERYDAY)
+    acceptance = (*slot_sentences(400), *EVERYDAY, *PROSE)
     forms = {normal_form(s) for s in acceptance}
     assert all(forms.isdisjoint(sentences_of(text)) for text in first(3000, held_out=acceptance))
 
@@ -149,8 +151,8 @@ def test_the_walk_through_templates_finds_what_a_template_says_and_one_word_besi
     assert not ends("a new man {does} there.", ("the", "old", "man", "feels", "tired", "here"), 0, 0)
 
 
-@pytest.mark.parametrize("sentence", EVERYDAY)
-def test_no_template_can_say_an_everyday_acceptance_sentence_even_with_one_word_changed(sentence: str) -> None:
+@pytest.mark.parametrize("sentence", [*EVERYDAY, *PROSE])
+def test_no_template_can_say_a_written_acceptance_sentence_even_with_one_word_changed(sentence: str) -> None:
     words = without_article_form(sentence)
     assert [t for t in TEMPLATES if any(end == len(words) for end, _ in ends(t, words, 0, 0))] == []
 
@@ -231,11 +233,18 @@ def test_numbers_out_of_range_are_refused(number: int) -> None:
         number_words(number)
 
 
-def test_salad_uses_only_the_given_words() -> None:
+def test_salad_uses_only_the_given_words_and_small_ones() -> None:
     for seed in range(50):
         said = normal_form(salad(WORDS, random.Random(seed))).split()
-        assert 3 <= len(said) <= 8
-        assert set(said) <= set(WORDS)
+        assert 3 <= len(said) <= 16
+        assert set(said) <= {*WORDS, *GLUE}
+
+
+def test_a_word_of_a_salad_is_drawn_by_the_root_of_its_frequency() -> None:
+    ranked, rng = [f"w{'x' * rank}" for rank in range(100)], random.Random(0)
+    said = Counter(word for _ in range(8000) for word in normal_form(salad(ranked, rng)).split())
+    first, later = (sum(said[word] for word in ranked[a:b]) for a, b in ((0, 25), (25, 100)))
+    assert first / later == pytest.approx(1, abs=0.05), "half of the draws fall on the first quarter of the ranks"
 
 
 def test_normal_form_forgets_case_and_punctuation() -> None:

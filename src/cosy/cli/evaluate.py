@@ -49,6 +49,9 @@ def intelligibility(
         Path | None, typer.Option(help="Teacher recordings 0.wav, 1.wav, ...: everyday sentences, then slot sentences.")
     ] = None,
     count: Annotated[int, typer.Option(min=2, max=400, help="Slot sentences beside the 20 everyday ones.")] = 40,
+    prose: Annotated[
+        bool, typer.Option("--prose", help="40 sentences of ordinary prose instead, by the free language model alone.")
+    ] = False,
     streaming: Annotated[bool, typer.Option("--streaming/--whole", help="Speak in chunks, or all at once.")] = True,
     known_words: Annotated[
         Path | None, typer.Option(help="Words of the training: tells of them and of all others how many were missed.")
@@ -65,9 +68,10 @@ def intelligibility(
     from cosy.eval.intelligibility import acceptance_sentences, compare
     from cosy.eval.known_words import read_words
     from cosy.eval.report import as_data, markdown
+    from cosy.eval.sentences import PROSE
 
     words = read_words(known_words) if known_words else None
-    sentences = acceptance_sentences(count)
+    sentences = PROSE if prose else acceptance_sentences(count)
     teacher = _read(teacher_dir, len(sentences)) if teacher_dir else _synthesise(sentences)
     if teacher is None:
         typer.echo("festival is not installed: the rows that need teacher recordings are left out", err=True)

@@ -41,7 +41,7 @@ class Utterance:
     text_word: np.ndarray  # (N,)
     speech: np.ndarray  # (M,)
     speech_word: np.ndarray  # (M,)
-    reading: np.ndarray | None = None  # (W, R) of every word, what a task wants to know of it
+    reading: np.ndarray | None = None  # (M, R) of every speech token, what a task wants to know of it
 
     @staticmethod
     def join(parts: Sequence[Utterance]) -> Utterance:
@@ -81,11 +81,11 @@ def words_of_tokens(entry: Entry, tokens: int) -> np.ndarray:
 
 
 class Batch(NamedTuple):
-    """Laid-out sequences, which text each position is to attend to, and how its word is read (None: not known)."""
+    """Laid-out sequences, which text each position is to attend to, and how it is read (None: not known)."""
 
     sequences: Sequences
     spoken: Tensor | None = None  # (B, T, T) bool
-    reading: Tensor | None = None  # (B, T, R)
+    reading: Tensor | None = None  # (B, T, R) of the token that is about to be said
 
 
 @dataclass(frozen=True)

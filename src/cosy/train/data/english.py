@@ -20,6 +20,8 @@ from cosy.train.data.english_templates import EVERYDAY, GRAMMAR, PHRASES, SLOT_T
 from cosy.train.data.english_words import LISTS
 
 SALAD_SHARE, SLOT_SHARE = 0.20, 0.10  # of the texts; the rest is natural
+GLUE_SHARE = 0.3  # of the words of a salad that have a small one before them, as in a sentence
+GLUE = "the a of and to in on with for from by that is was his her their our this as".split()
 LONG_SHARE = 0.06  # of all texts: 3 to 5 sentences
 LONG_WORDS = 60  # at most, in a long text
 NEAR_COPY_WORDS = 5  # from this length on, one other word does not make a new sentence
@@ -86,8 +88,14 @@ def fill(template: str, rng: random.Random) -> str:
 
 
 def salad(words: Sequence[str], rng: random.Random) -> str:
-    """Between 3 and 8 words of a frequency list in random order, sometimes with a comma or as a question."""
-    chosen = [rng.choice(words) for _ in range(rng.randint(3, 8))]
+    """Between 3 and 8 words of a frequency list and small ones, sometimes with a comma or as a question.
+
+    A word is drawn by the root of how frequent it is: that of rank r with 1 / sqrt(r), since its frequency is 1 / r.
+    """
+    chosen = []
+    for _ in range(rng.randint(3, 8)):
+        glue = [rng.choice(GLUE)] if rng.random() < GLUE_SHARE else []
+        chosen += [*glue, words[int(len(words) * rng.random() ** 2)]]
     if len(chosen) > 5 and rng.random() < 0.4:
         chosen[len(chosen) // 2] += ","
     text = " ".join(chosen)
@@ -137,22 +145,24 @@ def long_text(rng: random.Random) -> str:
             return text
 
 
-def draw(seed: int, words: Sequence[str], held_out: Collection[str] = ()) -> Iterator[str]:
+def draw(
+    seed: int, words: Sequence[str], held_out: Collection[str] = (), salad_share: float = SALAD_SHARE
+) -> Iterator[str]:
     """Yield distinct training texts of one to five sentences for ever.
 
-    `words` is the frequency list of the salad; the sentences of `held_out` must not
-    appear, nor (from five words on) a sentence that differs in one word from one of them.
+    `words` is the frequency list of the salad, which is `salad_share` of the texts.  The sentences of `held_out` must
+    not appear, nor (from five words on) a sentence that differs in one word from one of them.
     """
     rng = random.Random(seed)
     seen = {normal_form(sentence) for sentence in held_out}
     refused = frozenset(itertools.chain.from_iterable(map(near_forms, seen)))
     while True:
         kind = rng.random()
-        if kind < SALAD_SHARE:
+        if kind < salad_share:
             text = salad(words, rng)
-        elif kind < SALAD_SHARE + SLOT_SHARE:
+        elif kind < salad_share + SLOT_SHARE:
             text = fill(SLOT_TEMPLATE, rng)
-        elif kind < SALAD_SHARE + SLOT_SHARE + LONG_SHARE:
+        elif kind < salad_share + SLOT_SHARE + LONG_SHARE:
             text = long_text(rng)
         else:
             text = natural(rng)

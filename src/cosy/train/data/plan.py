@@ -132,16 +132,22 @@ def in_language(voice: Voice, language: str) -> Voice:
     return voice
 
 
-def texts(language: str, seed: int, held_out: Collection[str], salad_words: int = SALAD_WORDS) -> Iterator[str]:
+def texts(
+    language: str,
+    seed: int,
+    held_out: Collection[str],
+    salad_words: int = SALAD_WORDS,
+    salad_share: float = english.SALAD_SHARE,
+) -> Iterator[str]:
     """Distinct texts in Mandarin ("zh") or English for ever, none of the sentences of `held_out` among them.
 
-    `salad_words`: how many of the most frequent English words are mixed at random.
+    `salad_words`: how many of the most frequent English words are mixed at random, in `salad_share` of its texts.
     """
     if language == "zh":
         from cosy.train.data import mandarin  # brings a dictionary
 
         return (text for text in mandarin.draw(seed, held_out) if not _READ_AS_PINYIN.search(text))
-    return english.draw(seed, english.frequent_words(salad_words), held_out)
+    return english.draw(seed, english.frequent_words(salad_words), held_out, salad_share)
 
 
 def _shares(voice: Voice, home: str, languages: Sequence[str]) -> dict[str, float]:
