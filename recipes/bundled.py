@@ -45,11 +45,12 @@ from cosy.models.speaker_encoder import SpeakerEncoder
 from cosy.models.speech_lm import SpeechLM
 from cosy.models.speech_tokenizer import SpeechTokenizer
 from cosy.models.vocoder import Vocoder
-from cosy.text.tokenizer import TextTokenizer, add_characters, train_bpe
+from cosy.text.tokenizer import PRONUNCIATIONS_FILE, TextTokenizer, add_characters, add_pronunciations, train_bpe
 from cosy.train import lm_reading
 from cosy.train.assemble import assemble, averaged, sharpen, start_from
 from cosy.train.data import mandarin
 from cosy.train.data.corpus import Corpus
+from cosy.train.data.dictionary import write_dictionary
 from cosy.train.data.espeak import EspeakVoice
 from cosy.train.data.pinyin import spellings
 from cosy.train.data.plan import STYLED, english_voice, espeak_voice, in_language, texts
@@ -73,12 +74,12 @@ N = TypeVar("N", bound=torch.nn.Module)
 
 TOKENIZER = SpeechTokenizerConfig(n_state=192, n_head=3, n_layer=3)
 SPEAKER = SpeakerEncoderConfig(front_channels=8, init_channels=32, growth_rate=8)
-TEXT_TOKENS, HANZI = 1000, 3000
+TEXT_TOKENS, HANZI, PHONE_RUNS = 1000, 3000, 600
 LONGEST = 80  # text tokens of a segment: beyond 30 words one in six stopped early
 MODEL = ModelConfig(
     llm=SpeechLMConfig(
         backbone=Qwen2Config(
-            vocab_size=4608,
+            vocab_size=4992,
             hidden_size=192,
             intermediate_size=576,
             num_hidden_layers=9,
@@ -269,16 +270,20 @@ class Recipe:
         embed(self.corpus(*VOICES, "sounds"), self._network(SpeakerEncoder(SPEAKER), "speaker", "encoder."))
 
     def vocabulary(self) -> None:
-        """The text tokenizer: subwords of the English text, the commonest hanzi, and 一 and 不 as they are said."""
+        """The text tokenizer: the commonest hanzi, 一 and 不 as they are said, English words as phones."""
+        texts = [entry.text for entry in self.corpus("lm_en").entries]
         base = self.folder / "start" / "vocabulary"
         if not base.exists():
             base = self.folder / "english_vocabulary"
-            train_bpe([e.text for e in self.corpus("lm_en").entries], TEXT_TOKENS, base)
+            train_bpe(texts, TEXT_TOKENS, base)
         hanzi = mandarin.hanzi(HANZI)
         said = spellings(hanzi)
         homophones = "".join(way.rising + way.falling for way in said.values())
         characters = [*hanzi, *"，。？！、；：“”《》（）…—", *homophones]
-        add_characters(base, characters, self.folder / "vocabulary", LONGEST, said)
+        add_characters(base, characters, self.folder / "letters", LONGEST, said)
+        dictionary = self.folder / PRONUNCIATIONS_FILE
+        write_dictionary(dictionary, _beside("pronunciations_notice.txt"))
+        add_pronunciations(self.folder / "letters", dictionary, texts, PHONE_RUNS, self.folder / "vocabulary")
 
     def f0(self) -> None:
         task = F0Task(MODEL.hift, self.corpus(*VOICES))
@@ -385,7 +390,7 @@ class Recipe:
             self._network(SpeakerEncoder(SPEAKER), "speaker", "encoder."),
             self.folder / "vocabulary",
             {},
-            (Path(__file__).parent / "bundled_card.md").read_text(encoding="utf-8"),
+            _beside("bundled_card.md"),
         )
         self._presets(self.folder / "model")
 
@@ -408,6 +413,10 @@ class Recipe:
             tokens, mel = voice.prompt_tokens[None, :kept].int(), voice.prompt_mel[None, : FRAMES_PER_TOKEN * kept]
             speakers[entry.speaker] = Speaker(voice.embedding[None], None, tokens, mel)
         write_speakers({name: speakers[name] for name in PRESETS}, directory / "spk2info.safetensors")
+
+
+def _beside(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def _wave(corpus: Corpus, index: int) -> Samples:

@@ -52,12 +52,6 @@ class OneSentence(Corpus):
     def tokens_of(self, index: int) -> np.ndarray:
         return np.arange(30, dtype=np.int16)
 
-    def has(self, name: str) -> bool:
-        return name == "phone"
-
-    def slice(self, name: str, index: int, start: int = 0, tokens: int | None = None) -> np.ndarray:
-        return np.arange(60, dtype=np.uint8)
-
 
 def task(tokenizer: TextTokenizer, positions: int = 60) -> ReadingLMTask:
     return ReadingLMTask(SMALL.llm, tokenizer, OneSentence(), mix=MIX, positions=positions, guide_layer=1)
@@ -85,30 +79,15 @@ def test_every_speech_token_is_read_as_the_word_it_falls_in(tokenizer: TextToken
     assert batch.reading is not None
     read, index = batch.reading[0], batch.sequences.speech_index[0]
     assert (read[index < 0] == IGNORE).all()
-    spoken = [said(*row[:3]) for row in read[index >= 0].tolist() if row[0] != IGNORE]
+    spoken = [said(*row) for row in read[index >= 0].tolist() if row[0] != IGNORE]
     tokens = {"ni3": 10, "liao3": 5, "jie3": 5, "le5": 5}  # 0.2 s each, the first with the silence before it
     assert spoken == [word for word, count in tokens.items() for _ in range(count)]
-    of_a_word = read[index >= 0][:, 0] != IGNORE
-    assert read[index >= 0][of_a_word][:, 3:].tolist() == [[2 * i, 2 * i + 1] for i in range(len(spoken))]
-
-
-def test_a_corpus_without_phones_is_read_by_its_words(
-    tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(OneSentence, "has", lambda self, name: False)
-    told = task(tokenizer)
-    batch = told.batch(np.random.default_rng(0))
-    assert batch.reading is not None
-    assert (batch.reading[..., 3:] == IGNORE).all()
-    loss, figures = told.loss(batch, 0.0)
-    assert figures["phones"] == 0 < figures["reading"] < loss.item()
 
 
 def test_a_folded_language_model_is_the_one_that_was_trained(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     trained = task(tokenizer)
     rows = list(Trainer(trained, Schedule(1e-2, math.inf, 3, warmup_steps=1, ema=0.5, log_steps=1), tmp_path).run())
     assert rows[-1]["reading"] < rows[0]["reading"]
-    assert rows[-1]["phones"] < rows[0]["phones"]
     trained.network.load_state_dict(averaged(tmp_path))
     plain = folded(tmp_path, SMALL.llm, tokenizer)
     assert type(plain.llm_decoder) is nn.Linear

@@ -21,7 +21,7 @@ from cosy.models.lm_loss import SPEECH, build_sequences
 from cosy.models.speaker_encoder import SpeakerEncoder
 from cosy.models.speech_tokenizer import SpeechTokenizer
 from cosy.text.sandhi import Spelling
-from cosy.text.tokenizer import TextTokenizer, add_characters
+from cosy.text.tokenizer import TextTokenizer, add_characters, add_pronunciations
 from cosy.train.data.corpus import Corpus, Entry, build
 from cosy.train.flow import FlowTask
 from cosy.train.journal import Sound
@@ -351,6 +351,19 @@ def test_a_word_is_written_as_its_text_has_it(text_tokenizer: TextTokenizer, tmp
     ends = tuple((char, 0.1 * at) for at, char in enumerate("第一，一个", start=1))
     found = align(Entry("第一，一个", 0, 12, ends), np.arange(12), tokenizer)
     assert found.text.tolist() == tokenizer.encode("第一，一个") == tokenizer.encode_spelt("第一，姨个")
+
+
+def test_some_words_stay_in_letters(text_tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("one w ah1 n\n", encoding="utf-8")
+    folder = tmp_path / "vocabulary"
+    tokenizer = add_pronunciations(text_tokenizer.directory, tmp_path / "words.txt", ["one one"], 20, folder)
+    entry = Entry(" ".join(["one"] * 400), 0, 12)
+    letters, phones = tokenizer.encode_spelt(" one"), tokenizer.encode(" one")
+    assert align(entry, np.arange(12), tokenizer).text.tolist() == tokenizer.encode(entry.text)
+    found = align(entry, np.arange(12), tokenizer, np.random.default_rng(0))
+    words = [found.text[found.text_word == at].tolist() for at in range(1, 400)]
+    assert all(word in (letters, phones) for word in words)
+    assert 20 < words.count(letters) < 60
 
 
 def test_joined_utterances_number_their_words_on() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cosy.errors import EngineError, MissingDependencyError
 from cosy.train.data.phones import phone_index
-from cosy.train.data.teachers import FLITE_VOICES, TEACHERS, Span, Utterance, _run, _spans, is_installed, synthesise
+from cosy.train.data.teachers import FLITE_VOICES, TEACHERS, Span, Utterance, _spans, is_installed, run, synthesise
 
 TEXT = 'Hello "there", five o\'clock.'
 
@@ -80,4 +80,4 @@ def test_label_files_are_read_as_spans(tmp_path: Path) -> None:
 
 def test_an_engine_that_fails_is_an_error_that_tells_what_it_said() -> None:
     with pytest.raises(EngineError, match="sh ended with status 3: out of breath"):
-        _run(["sh", "-c", "echo out of breath >&2; exit 3"])
+        run(["sh", "-c", "echo out of breath >&2; exit 3"])

@@ -22,7 +22,6 @@ from cosy.checkpoint.layout import (
     SPEAKERS,
     SPEECH_TOKENIZER,
     UNUSED_WEIGHTS,
-    VOCABULARY_FILES,
     Layout,
     Part,
     read_description,
@@ -151,7 +150,7 @@ class _Check:
         return self._try(path.name, lambda: check_state(path, keys.canonical(part, state), expected))
 
     def _vocabulary(self, model: LoadedModel) -> bool:
-        present = [self._list(name) for name in VOCABULARY_FILES]
+        present = [self._list(name) for name in self.layout.vocabulary_files]
         return all(present) and self._try(BACKBONE_DIRECTORY, lambda: model.text_tokenizer)
 
     def _onnx(self, name: str, probe: Callable[[], object]) -> bool:

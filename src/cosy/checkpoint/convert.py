@@ -24,7 +24,6 @@ from cosy.checkpoint.layout import (
     SPEAKER_ENCODER,
     SPEAKERS,
     SPEECH_TOKENIZER,
-    VOCABULARY_FILES,
     Layout,
     Part,
     read_config,
@@ -99,7 +98,7 @@ def _convert_speakers(layout: Layout, target: Path, weights: WeightFormat) -> No
 
 def _copy_small_files(layout: Layout, target: Path) -> None:
     """All but the weights; an absent ONNX file stays absent, since the directory can speak without it."""
-    for name in (MODEL_YAML, QWEN2_CONFIG, *VOCABULARY_FILES):
+    for name in (MODEL_YAML, QWEN2_CONFIG, *layout.vocabulary_files):
         (target / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(layout.file(name), target / name)
     extras = [layout.root / SPEECH_TOKENIZER, layout.root / SPEAKER_ENCODER]

@@ -16,7 +16,6 @@ from cosy.checkpoint.layout import (
     SPEAKER_ENCODER,
     SPEAKERS,
     SPEECH_TOKENIZER,
-    VOCABULARY_FILES,
     Layout,
 )
 from cosy.checkpoint.load import load_state
@@ -52,7 +51,7 @@ def derive(source: str | Path, target: str | Path, written: Mapping[str, Writer]
 
 def files_of(layout: Layout) -> list[Path]:
     """Every file of the directory that belongs to it; without front ends or presets it can speak all the same."""
-    needed = [layout.file(name) for name in (MODEL_YAML, QWEN2_CONFIG, *VOCABULARY_FILES)]
+    needed = [layout.file(name) for name in (MODEL_YAML, QWEN2_CONFIG, *layout.vocabulary_files)]
     weights = [layout.weights(part) for part in PARTS]
     extras = [layout.root / name for name in (SPEECH_TOKENIZER, SPEAKER_ENCODER, PROVENANCE)]
     extras += [

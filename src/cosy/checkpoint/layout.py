@@ -41,6 +41,7 @@ BACKBONE_DIRECTORY = "CosyVoice-BlankEN"
 QWEN2_CONFIG = f"{BACKBONE_DIRECTORY}/config.json"
 VOCABULARY = ("vocab.json", "merges.txt", "tokenizer_config.json")
 VOCABULARY_FILES = tuple(f"{BACKBONE_DIRECTORY}/{name}" for name in VOCABULARY)
+PRONUNCIATIONS = f"{BACKBONE_DIRECTORY}/pronunciations.txt"  # of a vocabulary that names it; the official one does not
 UNUSED_WEIGHTS = f"{BACKBONE_DIRECTORY}/model.safetensors"  # a gigabyte that `llm.pt` replaces; never opened
 SPEECH_TOKENIZER = "speech_tokenizer_v2.onnx"
 SPEAKER_ENCODER = "campplus.onnx"
@@ -68,6 +69,11 @@ class Layout:
     def backbone(self) -> Path:
         """The directory of the Qwen2 configuration and the text vocabulary."""
         return self.root / BACKBONE_DIRECTORY
+
+    @property
+    def vocabulary_files(self) -> tuple[str, ...]:
+        """Those of the text vocabulary; a pronouncing dictionary only if there is one."""
+        return (*VOCABULARY_FILES, *filter(lambda name: (self.root / name).is_file(), [PRONUNCIATIONS]))
 
     def file(self, name: str) -> Path:
         """A file that must be there."""

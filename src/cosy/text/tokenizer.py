@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+import tempfile
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +26,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from cosy.errors import MismatchError, MissingFileError, ParameterError
+from cosy.text.pronunciation import Pronunciations, PronunciationStream
 from cosy.text.sandhi import Sandhi, SandhiStream, Spelling
 from cosy.text.unicode import drop_lone_surrogates, last_cluster
 
@@ -31,6 +34,8 @@ VOCAB_FILE = "vocab.json"
 MERGES_FILE = "merges.txt"
 CONFIG_FILE = "tokenizer_config.json"
 SANDHI = "tone_sandhi"  # in that file, see `cosy.text.sandhi`
+PRONUNCIATIONS = "pronunciations"  # in that file: the name of a dictionary, see `cosy.text.pronunciation`
+PRONUNCIATIONS_FILE = "pronunciations.txt"
 
 END_OF_PROMPT = "<|endofprompt|>"
 
@@ -77,7 +82,8 @@ _QWEN2_WORDS = (
 class TextTokenizer:
     """The tokenizer of one vocabulary directory; `max_length` is how many ids a model of it reads at once.
 
-    `sandhi` writes 一 and 不 as they are said, where the vocabulary has a way; decoding gives what was written.
+    Where the vocabulary has a way, `sandhi` writes 一 and 不 as they are said and `pronunciations` English words as
+    phones, and decoding gives what they wrote.
 
     Raises MissingFileError if a file is absent and MismatchError if one is damaged or does not fit
     the others; both name the file.
@@ -88,6 +94,7 @@ class TextTokenizer:
         self._tokenizer, config = _load(self.directory)
         self.max_length = _max_length(self.directory / CONFIG_FILE, config)
         self.sandhi = Sandhi(_spellings(self.directory / CONFIG_FILE, config))
+        self.pronunciations = _pronunciations(self.directory, config)
         self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.special_ids = dict(
             zip(SPECIAL_TOKENS, range(self.vocab_size - len(SPECIAL_TOKENS), self.vocab_size), strict=True)
@@ -100,10 +107,10 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; special tokens inside it are recognised.  Lone surrogates are dropped."""
-        return self.encode_spelt(self.sandhi.spell(drop_lone_surrogates(text)))
+        return self.encode_spelt(self.pronunciations.spell(self.sandhi.spell(drop_lone_surrogates(text))))
 
     def encode_spelt(self, text: str) -> list[int]:
-        """Ids of a text, or of a part of one, that `sandhi` has spelt."""
+        """Ids of a text, or of a part of one, as `sandhi` and `pronunciations` have spelt it."""
         ids: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
@@ -167,16 +174,18 @@ class TokenStream:
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self._tokenizer = tokenizer
         self._sandhi = SandhiStream(tokenizer.sandhi)
+        self._pronunciations = PronunciationStream(tokenizer.pronunciations)
         self._held = ""  # text from the start of a word on
         self._done = 0  # leading symbols of that word whose ids were delivered
 
     def push(self, piece: str) -> list[int]:
         """Add a piece; returns the ids that no later piece can change."""
-        return self._add(self._sandhi.push(drop_lone_surrogates(piece)))
+        return self._add(self._pronunciations.push(self._sandhi.push(drop_lone_surrogates(piece))))
 
     def finish(self) -> list[int]:
         """The remaining ids; the stream is empty afterwards."""
-        return self._add(self._sandhi.finish()) + self._close()
+        rest = self._pronunciations.push(self._sandhi.finish()) + self._pronunciations.finish()
+        return self._add(rest) + self._close()
 
     def _add(self, text: str) -> list[int]:
         ids: list[int] = []
@@ -259,7 +268,11 @@ def train_bpe(texts: Iterable[str], vocab_size: int, directory: Path) -> TextTok
 
 
 def _write(
-    model: models.BPE, directory: Path, max_length: int | None = None, sandhi: Mapping[str, Spelling] | None = None
+    model: models.BPE,
+    directory: Path,
+    max_length: int | None = None,
+    sandhi: Mapping[str, Spelling] | None = None,
+    dictionary: Path | None = None,
 ) -> TextTokenizer:
     directory.mkdir(parents=True, exist_ok=True)
     model.save(str(directory))
@@ -269,11 +282,14 @@ def _write(
         "add_prefix_space": False,
         **({} if max_length is None else {"model_max_length": max_length}),
         **({} if not sandhi else {SANDHI: {character: asdict(spelling) for character, spelling in sandhi.items()}}),
+        **({} if dictionary is None else {PRONUNCIATIONS: PRONUNCIATIONS_FILE}),
         "added_tokens_decoder": {
             str(base + offset): {"content": token, "special": True} for offset, token in enumerate(SPECIAL_TOKENS)
         },
     }
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if dictionary is not None:
+        shutil.copyfile(dictionary, directory / PRONUNCIATIONS_FILE)
     return TextTokenizer(directory)
 
 
@@ -298,6 +314,29 @@ def add_characters(
                 merges.append((whole[: end - 1], whole[end - 1]))
                 vocab[whole[:end]] = len(vocab)
     return _write(models.BPE(vocab, merges), directory, max_length, sandhi)
+
+
+def add_pronunciations(
+    source: Path, dictionary: Path, texts: Iterable[str], entries: int, directory: Path
+) -> TextTokenizer:
+    """Write the vocabulary `source` to `directory` with a pronouncing dictionary and `entries` for runs of phones.
+
+    The runs are learned from the words of `texts` that the dictionary knows.  Ids of `source` stay; the special tokens
+    move behind the new entries.
+    """
+    vocab, merges = _read_vocab(source / VOCAB_FILE), _read_merges(source / MERGES_FILE)
+    old = TextTokenizer(source)
+    pronunciations = Pronunciations.load(dictionary)
+    words = (found for text in texts for found in re.findall(rf" ?{pronunciations.pattern.pattern}", text))
+    spelt = (pronunciations.spell(word) for word in words if pronunciations.phones(word.strip()))
+    with tempfile.TemporaryDirectory() as folder:
+        train_bpe(spelt, 256 + entries, Path(folder))
+        learned = _read_merges(Path(folder) / MERGES_FILE)
+    for first, second in learned:
+        merges.append((first, second))
+        vocab[first + second] = len(vocab)
+    max_length = None if old.max_length == sys.maxsize else old.max_length
+    return _write(models.BPE(vocab, merges), directory, max_length, old.sandhi.spellings, dictionary)
 
 
 def _byte_alphabet() -> list[str]:
@@ -350,6 +389,18 @@ def _spellings(path: Path, config: dict[str, Any]) -> dict[str, Spelling]:
         return {character: Spelling(**spelling) for character, spelling in config.get(SANDHI, {}).items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise MismatchError(f"{path}: {SANDHI} must give rising, falling and before for 一 and 不: {error}") from error
+
+
+def _pronunciations(directory: Path, config: dict[str, Any]) -> Pronunciations:
+    """Those of the dictionary that the vocabulary may name."""
+    name = config.get(PRONUNCIATIONS)
+    if name is None:
+        return Pronunciations()
+    if name != PRONUNCIATIONS_FILE:
+        raise MismatchError(
+            f"{directory / CONFIG_FILE}: {PRONUNCIATIONS} must be {PRONUNCIATIONS_FILE!r}, got {name!r}"
+        )
+    return Pronunciations.load(directory / name, SPECIAL_TOKENS)
 
 
 def _read_text(path: Path) -> str:

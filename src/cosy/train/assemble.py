@@ -17,6 +17,7 @@ from cosy.config import ModelConfig
 from cosy.models.speaker_encoder import SpeakerEncoder
 from cosy.models.speech_lm import SpeechLM
 from cosy.models.speech_tokenizer import SpeechTokenizer
+from cosy.text.tokenizer import PRONUNCIATIONS_FILE
 
 
 def averaged(run: Path, prefix: str = "") -> dict[str, Tensor]:
@@ -79,8 +80,9 @@ def assemble(
     write_networks(networks, directory)
     export_speech_tokenizer(speech_tokenizer, directory / SPEECH_TOKENIZER)
     export_speaker_encoder(speaker_encoder, directory / SPEAKER_ENCODER)
-    for name in VOCABULARY:
-        shutil.copyfile(vocabulary / name, directory / BACKBONE_DIRECTORY / name)
+    for name in (*VOCABULARY, PRONUNCIATIONS_FILE):
+        if name in VOCABULARY or (vocabulary / name).exists():
+            shutil.copyfile(vocabulary / name, directory / BACKBONE_DIRECTORY / name)
     write_speakers(speakers, directory / "spk2info.safetensors")
     (directory / "README.md").write_text(card, encoding="utf-8")
     return directory

@@ -30,6 +30,7 @@ from cosy.train.journal import Picture, Sample
 
 _WORD = re.compile(r"\s*\S+")
 NO_WORD = -2  # of text that is not spoken
+IN_LETTERS = 0.1  # of the words that have a pronunciation
 LONG_S = (6, 30)  # how long utterances in a row last
 
 
@@ -41,7 +42,7 @@ class Utterance:
     text_word: np.ndarray  # (N,)
     speech: np.ndarray  # (M,)
     speech_word: np.ndarray  # (M,)
-    reading: np.ndarray | None = None  # (M, R) of every speech token, what a task wants to know of it
+    reading: np.ndarray | None = None  # (W, R) of every word, what a task wants to know of it
 
     @staticmethod
     def join(parts: Sequence[Utterance]) -> Utterance:
@@ -63,11 +64,19 @@ class Utterance:
         return len(self.text) + len(self.speech) + 2
 
 
-def align(entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer) -> Utterance:
-    """Tokenise word by word (a word takes the space before it) and place every speech token in its word."""
+def align(
+    entry: Entry, codes: np.ndarray, tokenizer: TextTokenizer, rng: np.random.Generator | None = None
+) -> Utterance:
+    """Tokenise word by word (a word takes the space before it) and place every speech token in its word.
+
+    With `rng` some words stay in letters, as one does that has no pronunciation.
+    """
     words = [word for word, _ in entry.words] or _WORD.findall(entry.text)
     spelt = iter(tokenizer.sandhi.spell("".join(words)))  # of the same length
-    pieces = [tokenizer.encode_spelt("".join(islice(spelt, len(word)))) for word in words]
+    words = ["".join(islice(spelt, len(word))) for word in words]
+    in_letters = np.zeros(len(words), dtype=bool) if rng is None else rng.random(len(words)) < IN_LETTERS
+    said = (w if kept else tokenizer.pronunciations.spell(w) for w, kept in zip(words, in_letters, strict=True))
+    pieces = [tokenizer.encode_spelt(word) for word in said]
     text_word = np.repeat(np.arange(len(words)), [len(p) for p in pieces])
     return Utterance(np.concatenate(pieces), text_word, codes.astype(np.int64), words_of_tokens(entry, len(codes)))
 
@@ -81,11 +90,11 @@ def words_of_tokens(entry: Entry, tokens: int) -> np.ndarray:
 
 
 class Batch(NamedTuple):
-    """Laid-out sequences, which text each position is to attend to, and how it is read (None: not known)."""
+    """Laid-out sequences, which text each position is to attend to, and how its word is read (None: not known)."""
 
     sequences: Sequences
     spoken: Tensor | None = None  # (B, T, T) bool
-    reading: Tensor | None = None  # (B, T, R) of the token that is about to be said
+    reading: Tensor | None = None  # (B, T, R)
 
 
 @dataclass(frozen=True)
@@ -168,7 +177,8 @@ class LMTask:
         self.buckets = Buckets(self._plan, positions) if epochs else None
 
     def _aligned(self, corpus: Corpus) -> list[Utterance]:
-        return [align(entry, corpus.tokens_of(i), self.tokenizer) for i, entry in enumerate(corpus.entries)]
+        rng = np.random.default_rng(0)
+        return [align(entry, corpus.tokens_of(i), self.tokenizer, rng) for i, entry in enumerate(corpus.entries)]
 
     def _draw(self, rng: np.random.Generator) -> Utterance:
         kind = rng.random()

@@ -1,9 +1,8 @@
-"""The language model's training where it is known how text is read: what a small model else learns last.
+"""The language model's training where readings of hanzi are known: what a small model else learns last is tones.
 
 A hanzi is a row of a table, and says nothing of how it sounds.  Here the rows share their usual readings (and speech
 tokens their digits, see `shared_rows`), and a reading of the hidden states, there for training alone, asks which
-initial, final and tone is being spoken, as the sentence has it: 了 is `le5` or `liao3`.  It also asks, in every
-language, which phones the token holds: letters are what English hides them behind.
+initial, final and tone is being spoken, as the sentence has it: 了 is `le5` or `liao3`.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ from cosy.models.lm_loss import IGNORE, Sequences
 from cosy.models.speech_lm import SpeechLM
 from cosy.text.tokenizer import TextTokenizer
 from cosy.train.assemble import averaged
-from cosy.train.data.corpus import PER_TOKEN, Corpus, Entry
-from cosy.train.data.phones import PHONES
+from cosy.train.data.corpus import Corpus, Entry
 from cosy.train.data.pinyin import pinyin
 from cosy.train.data.synth import pieces
 from cosy.train.lm import Batch, LMTask, Utterance
@@ -44,7 +42,6 @@ _HANZI = re.compile(r"[\u4e00-\u9fff]")
 _SYLLABLE = re.compile(r"(zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw]?)([a-z]+)([1-5])")
 SIZES = len(INITIALS), len(FINALS), len(TONES)
 NO_READING = (IGNORE,) * len(SIZES)
-PHONE_SIZES = (len(PHONES),) * PER_TOKEN["phone"]
 
 
 def parts(said: str) -> tuple[int, ...]:
@@ -59,16 +56,6 @@ def readings(entry: Entry, words: int) -> np.ndarray:
     """The `parts` of every word of an utterance (W, 3); of one that is not cut into hanzi nothing is known."""
     said = [parts(read) for _, read in pieces(entry.text, "zh") if read] if entry.language == "zh" else []
     return np.array(said if len(said) == words else [NO_READING] * words)
-
-
-def token_readings(utterance: Utterance, corpus: Corpus, index: int) -> np.ndarray:
-    """What is read in every speech token of an utterance (M, 5): the parts of its syllable, and its two phones."""
-    of_word = readings(corpus.entries[index], int(utterance.text_word.max()) + 1)
-    syllable = np.where(utterance.speech_word[:, None] < 0, IGNORE, of_word[utterance.speech_word])
-    phones = np.full((len(syllable), len(PHONE_SIZES)), IGNORE)
-    if corpus.has("phone"):
-        phones[:] = corpus.slice("phone", index).reshape(phones.shape)
-    return np.concatenate([syllable, phones], axis=1)
 
 
 def usual_readings(tokenizer: TextTokenizer, rows: int) -> Tensor:
@@ -93,7 +80,7 @@ class LMAndReader(nn.Module):
         for table in (lm.speech_embedding, lm.llm_decoder):
             share(table, digits(lm.classes))
         width = lm.config.backbone.hidden_size
-        self.reading = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(SIZES) + sum(PHONE_SIZES)))
+        self.reading = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(SIZES)))
 
 
 @torch.no_grad()
@@ -120,16 +107,17 @@ class ReadingLMTask(LMTask):
         self.hidden = output[0]  # of the layer that is read
 
     def _aligned(self, corpus: Corpus) -> list[Utterance]:
-        aligned = enumerate(super()._aligned(corpus))
-        return [replace(utterance, reading=token_readings(utterance, corpus, i)) for i, utterance in aligned]
+        found = zip(super()._aligned(corpus), corpus.entries, strict=True)
+        return [replace(u, reading=readings(entry, int(u.text_word.max()) + 1)) for u, entry in found]
 
     def _laid_out(self, sequences: Sequences, rows: Sequence[Utterance]) -> Batch:
         batch = super()._laid_out(sequences, rows)
-        read = torch.full((*sequences.row.shape, len(SIZES) + len(PHONE_SIZES)), IGNORE)
+        read = torch.full((*sequences.row.shape, len(SIZES)), IGNORE)
         for b, row in enumerate(rows):
             assert row.reading is not None
             speaking = sequences.speech_index[b] >= 0
-            read[b, speaking] = torch.from_numpy(row.reading)[sequences.speech_index[b][speaking]]
+            word = torch.from_numpy(row.speech_word)[sequences.speech_index[b][speaking]]
+            read[b, speaking] = torch.where(word[:, None] < 0, IGNORE, torch.from_numpy(row.reading)[word])
         if batch.spoken is not None:
             read[~batch.spoken.any(-1)] = IGNORE  # in a bi-streaming sequence the word may not have been read yet
         return batch._replace(reading=read)
@@ -138,17 +126,12 @@ class ReadingLMTask(LMTask):
         with parametrize.cached():
             loss, figures = super().loss(batch, progress)
         assert batch.reading is not None
-        known = (batch.reading != IGNORE).any(-1)
-        logits = self.reader.reading(self.hidden[known]).float().split((*SIZES, *PHONE_SIZES), dim=-1)
-        missed = torch.stack([_missed(*pair) for pair in zip(logits, batch.reading[known].unbind(-1), strict=True)])
-        syllable, phones = missed[: len(SIZES)].sum(), missed[len(SIZES) :].mean()
+        known = batch.reading[..., 0] != IGNORE
+        logits = self.reader.reading(self.hidden[known]).float().split(SIZES, dim=-1)
+        if not known.any():
+            return loss, {**figures, "reading": 0.0}
+        labels = batch.reading[known].unbind(-1)
+        wrong = torch.stack([F.cross_entropy(*pair) for pair in zip(logits, labels, strict=True)]).sum()
         first, last = READ_WEIGHT
         weight = first * (1 - progress) + last * progress
-        figures |= {"reading": syllable.item(), "phones": phones.item()}
-        return loss + weight * (syllable + phones), figures
-
-
-def _missed(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of what is known; 0 if nothing is."""
-    known = labels != IGNORE
-    return F.cross_entropy(logits[known], labels[known]) if known.any() else logits.new_zeros(())
+        return loss + weight * wrong, {**figures, "reading": wrong.item()}

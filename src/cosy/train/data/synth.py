@@ -21,7 +21,7 @@ from cosy.train.data.pinyin import pinyin
 from cosy.train.data.speakers import LEVELS_DB, Voice, spoken_by
 from cosy.train.data.teachers import Span, Utterance
 
-ALL, LM_ONLY = tuple(_ARRAYS), ("whisper", "phone")
+ALL, LM_ONLY = tuple(_ARRAYS), ("whisper",)
 
 
 @dataclass(frozen=True)

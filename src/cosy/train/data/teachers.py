@@ -25,7 +25,7 @@ FLITE_VOICES = ("rms", "awb", "kal16")
 TEACHERS = ("slt", *FLITE_VOICES)
 _PROGRAMS = {"slt": "festival"} | dict.fromkeys(FLITE_VOICES, "flite")
 _REMEDY = {"festival": "apt-get install festival festvox-us-slt-hts", "flite": "apt-get install flite"}
-_FESTIVAL_VOICE = "(voice_cmu_us_slt_arctic_hts)"
+FESTIVAL_VOICE = "(voice_cmu_us_slt_arctic_hts)"
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ def is_installed(teacher: str) -> bool:
 
 @cache
 def _has_voice() -> bool:
-    return subprocess.run(["festival", "-b", _FESTIVAL_VOICE], capture_output=True, check=False).returncode == 0
+    return subprocess.run(["festival", "-b", FESTIVAL_VOICE], capture_output=True, check=False).returncode == 0
 
 
-def _run(command: Sequence[str]) -> str:
+def run(command: Sequence[str]) -> str:
     """What a program prints.  Raises EngineError if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
@@ -114,7 +114,7 @@ def _spans(path: Path) -> tuple[Span, ...]:
 def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        lines = [_FESTIVAL_VOICE]
+        lines = [FESTIVAL_VOICE]
         for i, text in enumerate(texts):
             lines.append(f"(set! utt (utt.synth (Utterance Text {_quote(text)})))")
             lines.append(f'(utt.save.wave utt "{root}/{i}.wav" \'riff)')
@@ -122,7 +122,7 @@ def _festival(texts: Sequence[str]) -> Iterator[Utterance]:
             lines.append(f'(utt.save.words utt "{root}/{i}.word")')
         script = root / "batch.scm"
         script.write_text("\n".join(lines))
-        _run(["festival", "-b", str(script)])
+        run(["festival", "-b", str(script)])
         for i, text in enumerate(texts):
             audio, rate = soundfile.read(root / f"{i}.wav", dtype="float32")
             yield Utterance(text, audio, rate, _spans(root / f"{i}.seg"), _written(text, _spans(root / f"{i}.word")))
@@ -143,7 +143,7 @@ def _flite(voice: str, texts: Sequence[str]) -> Iterator[Utterance]:
         for text in texts:
             command = ["flite", "-voice", voice, "-psdur", "-t", text, "-o", str(wav)]
             phones, start = [], 0.0
-            for pair in _run(command).split():
+            for pair in run(command).split():
                 label, _, end = pair.rpartition(":")
                 phones.append(Span(label, start, float(end)))
                 start = float(end)
