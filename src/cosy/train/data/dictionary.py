@@ -1,21 +1,27 @@
-"""A pronouncing dictionary of English, by festival: how the teacher `slt` says a word by itself.
+"""A pronouncing dictionary of English: the words of CMU's, with the stress and the schwa of festival's.
 
-The words are those of the dictionary inside the pocketsphinx package (CMU's, BSD); the phones are festival's own, which
-knows stress and the schwa, and what it does with letters, "tv", and apostrophes.
+CMU's dictionary, inside the pocketsphinx package (BSD), has neither.  Where festival, saying a word by itself, agrees
+with it otherwise, the word is said as the teacher `slt` says it.  Where not, CMU's phones count: festival's dictionary
+is older, and it guesses what it lacks ("fbi").
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cosy.dependencies import optional
 from cosy.train.data.phones import PAUSE, PHONES, phone_index
 from cosy.train.data.teachers import FESTIVAL_VOICE, require, run
 
+_PATH = "en-us/cmudict-en-us.dict"
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
+_LONG = frozenset("aw ay ey iy ow oy uw".split())  # no schwa stands for these
+_VOWELS = _LONG | frozenset("aa ae ah ao ax eh er ih uh".split())
+_ALIKE = tuple(map(set, (("ah", "ax"), ("aa", "ao"), ("ih", "iy"), ("uh", "uw"))))
 _SCRIPT = """(define (say word)
   (let ((utt (eval (list 'Utterance 'Text word))))
     (mapcar (lambda (module) (module utt))
@@ -29,34 +35,79 @@ _SCRIPT = """(define (say word)
     (format t "\\n")))"""
 
 
-def known_words() -> list[str]:
-    """The words of pocketsphinx's dictionary, sorted, each once; possessives follow from their owners.
+def cmu() -> dict[str, list[list[str]]]:
+    """The words of pocketsphinx's dictionary and every way of saying them; possessives follow from their owners.
 
     Raises MissingDependencyError without the `train` extra.
     """
-    path = Path(optional("pocketsphinx", "train").get_model_path("en-us/cmudict-en-us.dict"))
-    words = {line.split(maxsplit=1)[0] for line in path.read_text(encoding="utf-8").splitlines()}
-    return sorted(word for word in words if _WORD.fullmatch(word) and not word.endswith("'s"))
+    path = Path(optional("pocketsphinx", "train").get_model_path(_PATH))
+    words: dict[str, list[list[str]]] = defaultdict(list)
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, *phones = line.lower().split()
+        word = name.partition("(")[0]  # "read(2)" is another way
+        if _WORD.fullmatch(word) and not word.endswith("'s"):
+            words[word].append(phones)
+    return dict(words)
 
 
-def pronounced(words: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each word with its phones, "hh ax0 l ow1".  Raises what `teachers.require` does, and EngineError."""
+def pronounced(words: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each word with its phones as festival says it, stress behind vowels: hh, ax0, l, ow1.
+
+    Raises what `teachers.require` does, and EngineError.
+    """
     require("slt")
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "words.scm"
         script.write_text("\n".join([FESTIVAL_VOICE, _SCRIPT, *(f'(say "{word}")' for word in words)]))
         for line in run(["festival", "-b", str(script)]).splitlines():
             word, *phones = line.split()
-            yield word, " ".join(name for phone in phones if not (name := _shared(phone)).startswith(PAUSE))
-
-
-def write_dictionary(path: Path, notice: str = "") -> None:
-    """Write `notice`, lines that begin with "#", and the phones of `known_words`, for `cosy.text.pronunciation`."""
-    lines = (f"{word} {phones}\n" for word, phones in pronounced(known_words()) if phones)
-    path.write_text("".join([notice, *lines]), encoding="utf-8")
+            yield word, [name for phone in phones if not (name := _shared(phone)).startswith(PAUSE)]
 
 
 def _shared(phone: str) -> str:
     """A phone under the name that all engines share, with its stress."""
     name = phone.rstrip("01")
     return PHONES[phone_index(name)] + phone[len(name) :]
+
+
+def agree(said: Sequence[str], written: Sequence[str]) -> bool:
+    """Whether festival's phones are those of the dictionary: it may reduce any vowel that has no stress."""
+    after = [*written[1:], ""]
+    return len(said) == len(written) and all(map(_same, said, written, after))
+
+
+def _same(said: str, written: str, after: str) -> bool:
+    name, stress = said.rstrip("01"), said[-1]
+    if stress == "0":
+        return written in (_VOWELS - _LONG if name == "ax" else _VOWELS)
+    pairs = _ALIKE if after == "r" else _ALIKE[:2]  # "ship" and "sheep" are two words
+    return name == written or {name, written} in pairs
+
+
+def stressed(written: Sequence[str], said: Sequence[str]) -> list[str]:
+    """The dictionary's phones with festival's stresses, if it has as many vowels; otherwise the first is stressed."""
+    vowels = [at for at, phone in enumerate(written) if phone in _VOWELS]
+    digits = [phone[-1] for phone in said if phone[-1] in "01"]
+    if len(digits) != len(vowels) or "1" not in digits:
+        digits = ["1", *"0" * (len(vowels) - 1)]
+    found = list(written)
+    for at, digit in zip(vowels, digits, strict=False):
+        is_schwa = written[at] == "ah" and (digit == "0" or (at == len(written) - 1 and len(vowels) > 1))
+        found[at] = "ax0" if is_schwa else written[at] + digit
+    return found
+
+
+def merged(words: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each word of `cmu` with its phones; of one that is spelt out ("mri") every letter is stressed."""
+    for word, said in pronounced(words):
+        ways = words[word]
+        if ways[0] == [phone for letter in word for phone in words.get(letter, [[]])[-1]]:
+            yield word, [phone + "1" if phone in _VOWELS else phone for phone in ways[0]]
+        else:
+            yield word, said if any(agree(said, way) for way in ways) else stressed(ways[0], said)
+
+
+def write_dictionary(path: Path, notice: str = "") -> None:
+    """Write `notice`, lines that begin with "#", and all words, as `cosy.text.pronunciation` reads them."""
+    lines = (f"{word} {' '.join(phones)}\n" for word, phones in merged(cmu()))
+    path.write_text("".join([notice, *lines]), encoding="utf-8")
