@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from cosy.checkpoint.layout import BACKBONE_DIRECTORY
 from cosy.cli.app import app
-from cosy.text.tokenizer import train_bpe
+from cosy.text.tokenizer import add_pronunciations, train_bpe
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,15 @@ def test_json_holds_the_same(model: Path) -> None:
     assert report["rewrites"] == [{"rule": "cardinal", "before": "5", "after": "five"}]
     (segment,) = report["segments"]
     assert (segment["text"], segment["language"], segment["tokens"]) == ("five.", "en", len(segment["ids"]))
+
+
+def test_words_that_the_dictionary_lacks_are_told(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("hello hh ax0 l ow1\n", encoding="utf-8")
+    add_pronunciations(model / BACKBONE_DIRECTORY, tmp_path / "words.txt", ["hello"], 20, tmp_path / BACKBONE_DIRECTORY)
+    arguments = ("Hello there, [breath] there. Cosy's.",)
+    assert run(tmp_path, *arguments).stdout.endswith("\n\nnot in the dictionary, read by letters: there, Cosy's\n")
+    assert json.loads(run(tmp_path, *arguments, "--json").stdout)["unknown_words"] == ["there", "Cosy's"]
+    assert "dictionary" not in run(model, *arguments).stdout
 
 
 def test_text_comes_from_a_pipe_or_a_file(model: Path, tmp_path: Path) -> None:

@@ -51,15 +51,17 @@ def text_command(
 ) -> None:
     """Show how a text will be read.
 
-    Prints every change (rule, before, after), then every segment with its language and its number of text tokens.
+    Prints every change (rule, before, after), then every segment with its language and its number of text tokens.  Of a
+    model that reads English words as phones also those that its dictionary lacks: a --lexicon may write them otherwise.
     """
     given = _given(text, file)
     frontend = _frontend(model, lexicon, ignore_case, normalise, policy)
     rewrites, segments = frontend.explain(given, language), frontend.segments(given, language)
+    unknown = frontend.tokenizer.pronunciations.unknown(" ".join(segment.text for segment in segments))
     if as_json:
-        typer.echo(json.dumps(_report(given, rewrites, segments), ensure_ascii=False))
+        typer.echo(json.dumps(_report(given, rewrites, segments, unknown), ensure_ascii=False))
         return
-    for line in _lines(rewrites, segments):
+    for line in _lines(rewrites, segments, unknown):
         typer.echo(line)
 
 
@@ -89,7 +91,7 @@ def _frontend(
     return TextFrontend(TextTokenizer(Layout(find_model(model)).backbone), words, normalise, policy.value)
 
 
-def _report(text: str, rewrites: list[Rewrite], segments: list[Segment]) -> dict[str, Any]:
+def _report(text: str, rewrites: list[Rewrite], segments: list[Segment], unknown: list[str]) -> dict[str, Any]:
     return {
         "text": text.encode("utf-8", "replace").decode(),
         "rewrites": [asdict(rewrite) for rewrite in rewrites],
@@ -97,14 +99,16 @@ def _report(text: str, rewrites: list[Rewrite], segments: list[Segment]) -> dict
             {"text": segment.text, "language": segment.language, "tokens": segment.tokens, "ids": segment.ids}
             for segment in segments
         ],
+        "unknown_words": unknown,
     }
 
 
-def _lines(rewrites: list[Rewrite], segments: list[Segment]) -> list[str]:
+def _lines(rewrites: list[Rewrite], segments: list[Segment], unknown: list[str]) -> list[str]:
     width = max((len(rewrite.rule) for rewrite in rewrites), default=0)
     changes = [f"{rewrite.rule:<{width}}  {rewrite.before!r} -> {rewrite.after!r}" for rewrite in rewrites]
     spoken = [
         f"{number}. [{segment.language}, {segment.tokens} tokens] {segment.text}"
         for number, segment in enumerate(segments, start=1)
     ]
-    return [*changes, *([""] if changes else []), *spoken]
+    letters = ["", f"not in the dictionary, read by letters: {', '.join(unknown)}"] if unknown else []
+    return [*changes, *([""] if changes else []), *spoken, *letters]

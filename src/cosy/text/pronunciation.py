@@ -81,6 +81,11 @@ class Pronunciations:
             return text
         return self.pattern.sub(lambda found: found[0] if found.lastgroup else self._spelt(found[0]), text)
 
+    def unknown(self, text: str) -> list[str]:
+        """The words of `text` that stay as they are written, each once; none if there is no dictionary."""
+        words = (found[0] for found in self.pattern.finditer(text) if not found.lastgroup)
+        return list(dict.fromkeys(word for word in words if self.entries and not self.phones(word)))
+
     def _spelt(self, word: str) -> str:
         return "".join(_SPELT[phone] for phone in self.phones(word).split()) or word
 
