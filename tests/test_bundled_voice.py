@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import soundfile
@@ -11,10 +13,11 @@ from cosy.api import BUNDLED_MODEL
 from cosy.checkpoint.check import check_directory
 from cosy.eval.intelligibility import evaluate
 from cosy.eval.quality import f0
-from cosy.eval.sentences import slot_sentences
+from cosy.eval.sentences import EVERYDAY, PROSE, slot_sentences
 from cosy.nn.threads import is_large
 
 FLOOR = 0.35  # slot word error rate; a system that ignores its text has 0.69
+PROSE_FLOOR = 0.6  # the recogniser's own language model; 1.0 for one that ignores its text, 0.12 for a teacher
 LARGEST_BYTES = 60_000_000
 PRESETS = ["anna", "alex", "benjamin", "charles", "david", "bella", "claire", "diana"]
 SENTENCE = "We are going to the beach next week."
@@ -45,6 +48,22 @@ def test_a_recogniser_understands_it(cosy: Cosy, voice: str) -> None:
     waves = [(text, cosy.say(text, voice, seed=seed).samples) for seed, text in enumerate(sentences)]
     row = evaluate(voice, waves, cosy.rate_hz, searches=("slot",), mos_clips=0)
     assert row.wer["slot"].rate <= FLOOR, row.heard["slot"]
+
+
+@pytest.mark.slow
+def test_a_recogniser_understands_ordinary_words(cosy: Cosy) -> None:
+    waves = [(text, cosy.say(text, "anna", seed=seed).samples) for seed, text in enumerate(PROSE[:12])]
+    row = evaluate("anna", waves, cosy.rate_hz, searches=("free",), mos_clips=0)
+    assert row.wer["free"].rate <= PROSE_FLOOR, row.heard["free"]
+
+
+def test_english_is_read_as_phones(cosy: Cosy) -> None:
+    tokenizer = cosy.model.text_tokenizer
+    text = " ".join((*EVERYDAY, *PROSE))
+    assert tokenizer.pronunciations.unknown(text) == []
+    ids = tokenizer.encode(text)
+    assert len(ids) < 2.5 * len(text.split())
+    assert not re.search("[A-Za-z]", tokenizer.decode(ids))
 
 
 def test_its_networks_are_small_and_stay_exact(cosy: Cosy) -> None:
