@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from cosy.checkpoint import keys
+from cosy.checkpoint.check import check_directory
 from cosy.checkpoint.convert import WeightFormat, convert, write_weights
-from cosy.checkpoint.layout import PARTS
+from cosy.checkpoint.derive import derive
+from cosy.checkpoint.layout import BACKBONE_DIRECTORY, PARTS, PRONUNCIATIONS
 from cosy.checkpoint.load import load_model, load_state
-from cosy.errors import CheckpointError, MismatchError, ParameterError
+from cosy.errors import CheckpointError, MismatchError, MissingFileError, ParameterError
+from cosy.text.tokenizer import add_pronunciations
 from tests.model_dir import SMALL, write_model_dir
 
 
@@ -81,6 +84,19 @@ def test_what_is_never_read_is_not_copied(tmp_path: Path) -> None:
     assert "poison" not in [path.read_bytes() for path in target.rglob("*") if path.is_file()]
     assert not (target / "CosyVoice-BlankEN" / "model.safetensors").exists()
     assert load_model(target, parts=["llm"]).config == SMALL
+
+
+def test_a_pronouncing_dictionary_goes_along(tmp_path: Path) -> None:
+    source = write_model_dir(tmp_path / "source", front_ends=False)
+    (tmp_path / "words.txt").write_text("hello hh ax0 l ow1\n", encoding="utf-8")
+    vocabulary = source / BACKBONE_DIRECTORY
+    add_pronunciations(vocabulary, tmp_path / "words.txt", ["hello"], 0, vocabulary)
+    for made in (convert(source, tmp_path / "converted"), derive(source, tmp_path / "derived", {})):
+        assert load_model(made, parts=()).text_tokenizer.pronunciations.entries == {"hello": "hh ax0 l ow1"}
+    (source / PRONUNCIATIONS).unlink()
+    with pytest.raises(MissingFileError, match=r"pronunciations\.txt"):
+        load_model(source, parts=()).text_tokenizer  # noqa: B018
+    assert not check_directory(source).ok
 
 
 def test_tensors_that_share_storage_can_be_written(tmp_path: Path) -> None:

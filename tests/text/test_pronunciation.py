@@ -21,6 +21,8 @@ from cosy.text.tokenizer import (
 )
 
 DICTIONARY = """a ax0
+c s iy1
+t t iy1
 breath b r eh1 th
 cat k ae1 t
 don't d ow1 n t
@@ -62,6 +64,7 @@ def reading_tokenizer(tokenizer: TextTokenizer, tmp_path_factory: pytest.TempPat
         ("tea's", f"{TEA}{letters('z')}"),
         ("'cat' cat' tea-cat", f"'{CAT}' {CAT}' {TEA}-{CAT}"),
         ("cats caté cat\u0301 xcat", "cats caté cat\u0301 xcat"),  # not known
+        ("TC ATC TCTCTC TX", f"{letters('t iy1 s iy1')} {letters('ey1 t iy1 s iy1')} TCTCTC TX"),  # x has no name here
         ("我喝tea。cat1", f"我喝{TEA}。{CAT}1"),
         ("[breath] breath [laughter]", f"[breath] {letters('b r eh1 th')} [laughter]"),
         ("", ""),

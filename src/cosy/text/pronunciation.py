@@ -37,6 +37,8 @@ _VOICELESS = frozenset("p t k f th".split())
 _LETTER = "[A-Za-z\u00c0-\u024f\u0300-\u036f]"
 _WORD = f"{_LETTER}+(?:['’]{_LETTER}+)*"
 LONGEST = 40  # characters of a word in a dictionary
+LONGEST_INITIALS = 5
+_NAME_OF_A = "ey1"  # by itself it is a word
 
 
 class Pronunciations:
@@ -67,11 +69,15 @@ class Pronunciations:
             raise MismatchError(f"{path} must give a word and its phones in every line: {error}") from error
 
     def phones(self, word: str) -> str:
-        """The phones of a word, or of the possessive of a known one; "" if there are none."""
+        """The phones of a word, of the possessive of a known one, of the letters of a few in capitals, or ""."""
         key = unicodedata.normalize("NFC", word).lower().replace("’", "'")
-        found = self.entries.get(key, "")
-        if found or not key.endswith("'s") or not (owner := self.entries.get(key[:-2])):
-            return found
+        if key in self.entries:
+            return self.entries[key]
+        if word.isupper() and len(word) <= LONGEST_INITIALS:
+            names = [_NAME_OF_A if letter == "a" else self.entries.get(letter, "") for letter in key]
+            return " ".join(names) if all(names) else ""
+        if not key.endswith("'s") or not (owner := self.entries.get(key[:-2])):
+            return ""
         last = owner.split()[-1]
         return f"{owner} {'ax0 z' if last in _HISSES else 's' if last in _VOICELESS else 'z'}"
 
