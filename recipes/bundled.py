@@ -45,7 +45,8 @@ from cosy.models.speaker_encoder import SpeakerEncoder
 from cosy.models.speech_lm import SpeechLM
 from cosy.models.speech_tokenizer import SpeechTokenizer
 from cosy.models.vocoder import Vocoder
-from cosy.text.tokenizer import PRONUNCIATIONS_FILE, TextTokenizer, add_characters, add_pronunciations, train_bpe
+from cosy.text.pronunciation import PRONUNCIATIONS_FILE
+from cosy.text.tokenizer import TextTokenizer, add_characters, add_pronunciations, train_bpe
 from cosy.train import lm_reading
 from cosy.train.assemble import assemble, averaged, sharpen, start_from
 from cosy.train.data import mandarin

@@ -12,7 +12,8 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 
 from cosy.text import official, split, unicode
-from cosy.text.tokenizer import SPECIAL_TOKENS, TextTokenizer
+from cosy.text.special_tokens import SPECIAL_TOKENS
+from cosy.text.tokenizer import TextTokenizer
 from cosy.voices.assembly import Prompt, align_prompt, model_inputs
 from tests.golden import Case
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from cosy.audio.resample import resample
 from cosy.models.speech_tokenizer import SpeechTokenizer, halved
 from cosy.streaming_plan import official_plan
-from cosy.text.tokenizer import SPECIAL_TOKENS
+from cosy.text.special_tokens import SPECIAL_TOKENS
 from cosy.voices.assembly import align_prompt, model_inputs
 from tests.golden import (
     Case,

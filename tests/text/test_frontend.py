@@ -10,8 +10,9 @@ from cosy.errors import TextError
 from cosy.text.frontend import TextFrontend
 from cosy.text.lexicon import Lexicon
 from cosy.text.rules import Rewrite
+from cosy.text.special_tokens import END_OF_PROMPT
 from cosy.text.split import SEGMENT_LIMIT, is_speakable
-from cosy.text.tokenizer import END_OF_PROMPT, TextTokenizer
+from cosy.text.tokenizer import TextTokenizer
 
 READ = [
     ("Hmm, Dr. Smith paid $1,234.", "Hmm, Doctor Smith paid one thousand two hundred thirty-four dollars."),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import re
 
 import pytest
@@ -14,6 +13,7 @@ from cosy.text.incremental import SEGMENT_TOKENS, IncrementalText, TextPiece
 from cosy.text.lexicon import Lexicon
 from cosy.text.split import SEGMENT_LIMIT, TOKEN_MAX, is_speakable
 from cosy.text.tokenizer import TextTokenizer
+from tests.text.cuts import draw_cuts
 
 # What makes trouble at a border: whatever several words, or the next characters, say how to read.
 TROUBLE = (
@@ -39,11 +39,6 @@ def read(frontend: TextFrontend, *pieces: str, **options: object) -> list[TextPi
 def spoken(frontend: TextFrontend, text: str, **options: object) -> list[str]:
     """The segments."""
     return [piece.segment_text for piece in read(frontend, text, **options) if piece.ends_segment]
-
-
-def draw_cuts(data: st.DataObject, text: str) -> list[str]:
-    at = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
-    return [text[a:b] for a, b in itertools.pairwise([0, *at, len(text)])]
 
 
 @given(text=troubled_text, hint=st.sampled_from(HINTS), normalise=st.booleans(), split=st.booleans(), data=st.data())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,14 @@ from hypothesis import strategies as st
 from cosy.errors import MismatchError, MissingFileError
 from cosy.text.frontend import TextFrontend
 from cosy.text.incremental import IncrementalText
-from cosy.text.pronunciation import LETTERS, LONGEST, STRESS, Pronunciations, PronunciationStream
+from cosy.text.pronunciation import LETTERS, LONGEST, PRONUNCIATIONS_FILE, STRESS, Pronunciations, PronunciationStream
 from cosy.text.tokenizer import (
     CONFIG_FILE,
-    PRONUNCIATIONS_FILE,
-    SPECIAL_TOKENS,
     TextTokenizer,
     add_characters,
     add_pronunciations,
 )
+from tests.text.cuts import draw_cuts
 
 DICTIONARY = """a ax0
 c s iy1
@@ -33,7 +33,7 @@ teapot t iy1 p aa0 t
 cup k ah1 p
 """
 ENTRIES = dict(line.split(maxsplit=1) for line in DICTIONARY.splitlines())
-SAID = Pronunciations(ENTRIES, SPECIAL_TOKENS)
+SAID = Pronunciations(ENTRIES)
 TROUBLE = (*"a'’s.1猫\u0301-[", "cat", "Don", "'t", "tea", "pot", " ", "[breath]", "<laughter>", "x" * LONGEST, "é")
 troubled_text = st.lists(st.sampled_from(TROUBLE), max_size=12).map("".join)
 
@@ -83,10 +83,10 @@ def test_every_phone_has_a_letter_of_its_own_that_bpe_takes_for_one() -> None:
 @example(text="don't [breath] teapot'", data=None)
 @example(text="cat" * LONGEST + "'s tea", data=None)
 def test_a_stream_is_spelt_like_the_whole(text: str, data: st.DataObject | None) -> None:
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6))) if data else range(1, len(text))
+    pieces = draw_cuts(data, text) if data else text
     stream = PronunciationStream(SAID)
-    pieces = [stream.push(text[a:b]) for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    assert "".join([*pieces, stream.finish()]) == SAID.spell(text)
+    spelt = [stream.push(piece) for piece in pieces]
+    assert "".join([*spelt, stream.finish()]) == SAID.spell(text)
     assert stream.finish() == ""
 
 
@@ -108,10 +108,8 @@ def test_a_word_without_end_is_not_kept() -> None:
 def test_ids_of_a_stream_are_those_of_the_joined_text(
     reading_tokenizer: TextTokenizer, text: str, data: st.DataObject
 ) -> None:
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
-    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     whole = reading_tokenizer.encode(text)
-    assert list(reading_tokenizer.encode_stream(pieces)) == whole
+    assert list(reading_tokenizer.encode_stream(draw_cuts(data, text))) == whole
     assert list(reading_tokenizer.encode_stream(text)) == whole
 
 
@@ -154,16 +152,14 @@ def test_text_in_pieces_has_the_ids_of_its_segments(reading_tokenizer: TextToken
     ],
 )
 def test_a_damaged_dictionary_is_named(reading_tokenizer: TextTokenizer, tmp_path: Path, lines: str, told: str) -> None:
-    for path in reading_tokenizer.directory.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(reading_tokenizer.directory, tmp_path, dirs_exist_ok=True)
     (tmp_path / PRONUNCIATIONS_FILE).write_text(lines, encoding="utf-8")
     with pytest.raises(MismatchError, match=f"{PRONUNCIATIONS_FILE}.*{told}"):
         TextTokenizer(tmp_path)
 
 
 def test_a_missing_or_unknown_dictionary_is_named(reading_tokenizer: TextTokenizer, tmp_path: Path) -> None:
-    for path in reading_tokenizer.directory.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(reading_tokenizer.directory, tmp_path, dirs_exist_ok=True)
     (tmp_path / PRONUNCIATIONS_FILE).unlink()
     with pytest.raises(MissingFileError, match=PRONUNCIATIONS_FILE):
         TextTokenizer(tmp_path)

@@ -12,6 +12,7 @@ from cosy.text.frontend import TextFrontend
 from cosy.text.incremental import IncrementalText
 from cosy.text.sandhi import Sandhi, SandhiStream, Spelling
 from cosy.text.tokenizer import CONFIG_FILE, TextTokenizer, add_characters
+from tests.text.cuts import draw_cuts
 
 FALLING = "是个去定万下会见意不"
 SPELLINGS = {"一": Spelling("姨", "意", FALLING), "不": Spelling("醭", "步", FALLING)}
@@ -60,10 +61,10 @@ def test_without_spellings_a_text_stays() -> None:
 @given(text=troubled_text, data=st.data())
 @example(text="一点半看一看", data=None)
 def test_a_stream_is_spelt_like_the_whole(text: str, data: st.DataObject | None) -> None:
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6))) if data else range(1, len(text))
+    pieces = draw_cuts(data, text) if data else text
     stream = SandhiStream(SANDHI)
-    pieces = [stream.push(text[a:b]) for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    assert "".join([*pieces, stream.finish()]) == SANDHI.spell(text)
+    spelt = [stream.push(piece) for piece in pieces]
+    assert "".join([*spelt, stream.finish()]) == SANDHI.spell(text)
     assert stream.finish() == ""
 
 
@@ -77,10 +78,8 @@ def test_a_stream_waits_for_the_next_character_alone() -> None:
 def test_ids_of_a_stream_are_those_of_the_joined_text(
     spelling_tokenizer: TextTokenizer, text: str, data: st.DataObject
 ) -> None:
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
-    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     whole = spelling_tokenizer.encode(text)
-    assert list(spelling_tokenizer.encode_stream(pieces)) == whole
+    assert list(spelling_tokenizer.encode_stream(draw_cuts(data, text))) == whole
     assert list(spelling_tokenizer.encode_stream(text)) == whole
 
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from cosy.errors import MismatchError, MissingFileError, ParameterError
 from cosy.text.frontend import TextFrontend
+from cosy.text.special_tokens import SPECIAL_TOKENS
 from cosy.text.split import SEGMENT_LIMIT
-from cosy.text.tokenizer import SPECIAL_TOKENS, TextTokenizer, TokenStream, add_characters, train_bpe
+from cosy.text.tokenizer import TextTokenizer, TokenStream, add_characters, train_bpe
+from tests.text.cuts import draw_cuts
 
 FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 # What makes trouble at a cut: merges, blanks, contractions, special tokens, marks that join the letter before.
@@ -66,9 +68,7 @@ def test_lone_surrogates_are_dropped_and_pairs_joined(tokenizer: TextTokenizer) 
 
 @given(text=troubled_text, data=st.data())
 def test_a_stream_gives_the_ids_of_the_joined_text(tokenizer: TextTokenizer, text: str, data: st.DataObject) -> None:
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
-    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    assert list(tokenizer.encode_stream(pieces)) == tokenizer.encode(text)
+    assert list(tokenizer.encode_stream(draw_cuts(data, text))) == tokenizer.encode(text)
     assert list(tokenizer.encode_stream(text)) == tokenizer.encode(text)  # character by character
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cosy.errors import TextError, VoiceError
-from cosy.text.tokenizer import END_OF_PROMPT, TextTokenizer
+from cosy.text.special_tokens import END_OF_PROMPT
+from cosy.text.tokenizer import TextTokenizer
 from cosy.types import Mode
 from cosy.voices.conditions import conditions, suggested_mode
 from cosy.voices.voice import Voice

@@ -31,6 +31,7 @@ from cosy.config import (
     VocoderConfig,
 )
 from cosy.errors import CheckpointError, InputError, MismatchError, MissingFileError
+from cosy.text.pronunciation import PRONUNCIATIONS_FILE
 from cosy.types import Sampling
 
 Part = Literal["llm", "flow", "hift"]
@@ -41,7 +42,7 @@ BACKBONE_DIRECTORY = "CosyVoice-BlankEN"
 QWEN2_CONFIG = f"{BACKBONE_DIRECTORY}/config.json"
 VOCABULARY = ("vocab.json", "merges.txt", "tokenizer_config.json")
 VOCABULARY_FILES = tuple(f"{BACKBONE_DIRECTORY}/{name}" for name in VOCABULARY)
-PRONUNCIATIONS = f"{BACKBONE_DIRECTORY}/pronunciations.txt"  # of a vocabulary that names it; the official one does not
+PRONUNCIATIONS = f"{BACKBONE_DIRECTORY}/{PRONUNCIATIONS_FILE}"  # of a vocabulary that names it; the official does not
 UNUSED_WEIGHTS = f"{BACKBONE_DIRECTORY}/model.safetensors"  # a gigabyte that `llm.pt` replaces; never opened
 SPEECH_TOKENIZER = "speech_tokenizer_v2.onnx"
 SPEAKER_ENCODER = "campplus.onnx"
@@ -50,6 +51,11 @@ WEIGHT_SUFFIXES = (".safetensors", ".pt")  # in order of preference
 
 OFFICIAL_MODEL = "CosyVoice2-0.5B"
 REMEDY = f"fetch it again with 'cosy model pull {OFFICIAL_MODEL}'"
+
+
+def vocabulary_in(directory: Path) -> tuple[str, ...]:
+    """The files of a text vocabulary; a pronouncing dictionary only if there is one."""
+    return (*VOCABULARY, PRONUNCIATIONS_FILE) if (directory / PRONUNCIATIONS_FILE).is_file() else VOCABULARY
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Layout:
     @property
     def vocabulary_files(self) -> tuple[str, ...]:
         """Those of the text vocabulary; a pronouncing dictionary only if there is one."""
-        return (*VOCABULARY_FILES, *filter(lambda name: (self.root / name).is_file(), [PRONUNCIATIONS]))
+        return tuple(f"{BACKBONE_DIRECTORY}/{name}" for name in vocabulary_in(self.backbone))
 
     def file(self, name: str) -> Path:
         """A file that must be there."""

@@ -16,8 +16,8 @@ from cosy.text import official
 from cosy.text.lexicon import Lexicon
 from cosy.text.normalize import clean, language_of, write_out
 from cosy.text.rules import Log, Rewrite, differing
+from cosy.text.special_tokens import END_OF_PROMPT
 from cosy.text.split import SEGMENT_LIMIT, is_speakable, split_text
-from cosy.text.tokenizer import END_OF_PROMPT
 
 if TYPE_CHECKING:
     from cosy.text.tokenizer import TextTokenizer

@@ -15,27 +15,29 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from cosy.errors import MismatchError, MissingFileError
+from cosy.text.special_tokens import SPECIAL, unfinished
 
-_VOWELS = "aa ae ah ao aw ax ay eh er ey ih iy ow oy uh uw".split()
+VOWELS = "aa ae ah ao aw ax ay eh er ey ih iy ow oy uh uw".split()
 LETTERS = {  # consonants are the small capitals; no English text has any of these
-    **dict(zip(_VOWELS, "ɑɐʌɔɒəᴀɛɜᴇɪɨᴏɶʊᴜ", strict=True)),
+    **dict(zip(VOWELS, "ɑɐʌɔɒəᴀɛɜᴇɪɨᴏɶʊᴜ", strict=True)),
     **dict(zip("b ch d dh f g hh jh k l m n ng".split(), "ʙᴄᴅðꜰɢʜᴊᴋʟᴍɴɳ", strict=True)),
     **dict(zip("p r s sh t th v w y z zh".split(), "ᴘʀꜱʃᴛθᴠᴡʏᴢʒ", strict=True)),
 }
 STRESS = "ˈ"  # before a stressed vowel
 _SPELT = {  # phones as a dictionary has them
-    **{phone: letter for phone, letter in LETTERS.items() if phone not in _VOWELS},
-    **{f"{vowel}0": LETTERS[vowel] for vowel in _VOWELS},
-    **{f"{vowel}1": STRESS + LETTERS[vowel] for vowel in _VOWELS},
+    **{phone: letter for phone, letter in LETTERS.items() if phone not in VOWELS},
+    **{f"{vowel}0": LETTERS[vowel] for vowel in VOWELS},
+    **{f"{vowel}1": STRESS + LETTERS[vowel] for vowel in VOWELS},
 }
 _HISSES = frozenset("s z sh zh ch jh".split())
 _VOICELESS = frozenset("p t k f th".split())
 _LETTER = "[A-Za-z\u00c0-\u024f\u0300-\u036f]"
-_WORD = f"{_LETTER}+(?:['’]{_LETTER}+)*"
+WORDS = re.compile(f"(?P<special>{SPECIAL.pattern})|{_LETTER}+(?:['’]{_LETTER}+)*")  # and what is none
+PRONUNCIATIONS_FILE = "pronunciations.txt"
 LONGEST = 40  # characters of a word in a dictionary
 LONGEST_INITIALS = 5
 _NAME_OF_A = "ey1"  # by itself it is a word
@@ -44,25 +46,23 @@ _NAME_OF_A = "ey1"  # by itself it is a word
 class Pronunciations:
     """Writes the words of `entries` (in lower case, to phones such as "hh ax0 l ow1") as their phones.
 
-    The marks in `keep` are no words.  Raises ValueError for a phone that is not known and a word that is too long.
+    Raises ValueError for a phone that is not known and a word that is too long.
     """
 
-    def __init__(self, entries: Mapping[str, str] | None = None, keep: Sequence[str] = ()) -> None:
+    def __init__(self, entries: Mapping[str, str] | None = None) -> None:
         self.entries = entries or {}
         for wrong in {phone for phones in self.entries.values() for phone in phones.split()} - _SPELT.keys():
             word = next(word for word, phones in self.entries.items() if wrong in phones.split())
             raise ValueError(f"{word!r} has the unknown phone {wrong!r}; known: {' '.join(_SPELT)}")
         if long := next((word for word in self.entries if len(word) > LONGEST), ""):
             raise ValueError(f"{long!r} has more than {LONGEST} characters")
-        self.keep = keep
-        self.pattern = re.compile("|".join([f"(?P<mark>{'|'.join(map(re.escape, keep))})"] * bool(keep) + [_WORD]))
 
     @classmethod
-    def load(cls, path: Path, keep: Sequence[str] = ()) -> Pronunciations:
+    def load(cls, path: Path) -> Pronunciations:
         """Read a dictionary.  Raises MissingFileError or MismatchError naming the file and what is wrong."""
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
-            return cls(dict(line.split(maxsplit=1) for line in lines if not line.startswith("#")), keep)
+            return cls(dict(line.split(maxsplit=1) for line in lines if not line.startswith("#")))
         except FileNotFoundError as error:
             raise MissingFileError(f"{path} is missing: it says how the words of this vocabulary are read") from error
         except ValueError as error:  # not UTF-8, not a word and its phones, or not known
@@ -85,11 +85,11 @@ class Pronunciations:
         """`text` with its words as their phones."""
         if not self.entries:
             return text
-        return self.pattern.sub(lambda found: found[0] if found.lastgroup else self._spelt(found[0]), text)
+        return WORDS.sub(lambda found: found[0] if found.lastgroup else self._spelt(found[0]), text)
 
     def unknown(self, text: str) -> list[str]:
         """The words of `text` that stay as they are written, each once; none if there is no dictionary."""
-        words = (found[0] for found in self.pattern.finditer(text) if not found.lastgroup)
+        words = (found[0] for found in WORDS.finditer(text) if not found.lastgroup)
         return list(dict.fromkeys(word for word in words if self.entries and not self.phones(word)))
 
     def _spelt(self, word: str) -> str:
@@ -101,8 +101,6 @@ class PronunciationStream:
 
     def __init__(self, pronunciations: Pronunciations) -> None:
         self._pronunciations = pronunciations
-        self._starts = {mark[:length] for mark in pronunciations.keep for length in range(1, len(mark))}
-        self._longest = max(map(len, self._starts), default=0)
         self._held = ""
 
     def push(self, piece: str) -> str:
@@ -120,12 +118,11 @@ class PronunciationStream:
         return rest
 
     def _open(self) -> int:
-        """Where the mark or the word begins that the text ends in the middle of."""
+        """Where the special token or the word begins that the text ends in the middle of."""
         text = self._held
-        marks = (at for at in range(max(0, len(text) - self._longest), len(text)) if text[at:] in self._starts)
-        found = deque(self._pronunciations.pattern.finditer(text), maxlen=1)  # the last
+        found = deque(WORDS.finditer(text), maxlen=1)  # the last
         words = (word.start() for word in found if not word.lastgroup and text[word.end() :] in ("", "'", "’"))
-        return min(next(marks, len(text)), next(words, len(text)))
+        return min(unfinished(text), next(words, len(text)))
 
     def _shortened(self) -> str:
         """The beginning of a word without end, as it is: its last letters are enough to know it for none."""

@@ -26,8 +26,9 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from cosy.errors import MismatchError, MissingFileError, ParameterError
-from cosy.text.pronunciation import Pronunciations, PronunciationStream
+from cosy.text.pronunciation import PRONUNCIATIONS_FILE, WORDS, Pronunciations, PronunciationStream
 from cosy.text.sandhi import Sandhi, SandhiStream, Spelling
+from cosy.text.special_tokens import END_OF_PROMPT, SPECIAL, SPECIAL_TOKENS, unfinished
 from cosy.text.unicode import drop_lone_surrogates, last_cluster
 
 VOCAB_FILE = "vocab.json"
@@ -35,36 +36,8 @@ MERGES_FILE = "merges.txt"
 CONFIG_FILE = "tokenizer_config.json"
 SANDHI = "tone_sandhi"  # in that file, see `cosy.text.sandhi`
 PRONUNCIATIONS = "pronunciations"  # in that file: the name of a dictionary, see `cosy.text.pronunciation`
-PRONUNCIATIONS_FILE = "pronunciations.txt"
 
-END_OF_PROMPT = "<|endofprompt|>"
-
-SPECIAL_TOKENS = (  # ids follow the base vocabulary in this order: 151643, 151644, ...
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    END_OF_PROMPT,
-    "[breath]",
-    "<strong>",
-    "</strong>",
-    "[noise]",
-    "[laughter]",
-    "[cough]",
-    "[clucking]",
-    "[accent]",
-    "[quick_breath]",
-    "<laughter>",
-    "</laughter>",
-    "[hissing]",
-    "[sigh]",
-    "[vocalized-noise]",
-    "[lipsmack]",
-    "[mn]",
-)
-
-_SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
-_LONGEST_SPECIAL = max(map(len, SPECIAL_TOKENS))
-_SPECIAL_STARTS = {token[:length] for token in SPECIAL_TOKENS for length in range(1, len(token))}
+_SPECIAL = re.compile(f"({SPECIAL.pattern})")  # that splits and keeps them
 _LONG_WORD = 32  # characters; far longer than any contraction
 
 # Contractions; a run of letters with one leading mark or space; single digits; punctuation; white space.
@@ -238,8 +211,7 @@ def _unchanging(text: str) -> tuple[int, bool]:
     What can change: the start of a special token, white space (it may join the next word), and the last
     character (a combining mark may follow).  A blank ends the word before it; a line break may join it.
     """
-    starts = (at for at in range(max(0, len(text) - _LONGEST_SPECIAL), len(text)) if text[at:] in _SPECIAL_STARTS)
-    body = text[: next(starts, len(text))]
+    body = text[: unfinished(text)]
     end = len(body.rstrip())
     if end and text[end : end + 1] in (" ", "\t"):
         return end, True
@@ -327,7 +299,7 @@ def add_pronunciations(
     vocab, merges = _read_vocab(source / VOCAB_FILE), _read_merges(source / MERGES_FILE)
     old = TextTokenizer(source)
     pronunciations = Pronunciations.load(dictionary)
-    words = (found for text in texts for found in re.findall(rf" ?{pronunciations.pattern.pattern}", text))
+    words = (found[0] for text in texts for found in re.finditer(f" ?(?:{WORDS.pattern})", text))
     spelt = (pronunciations.spell(word) for word in words if pronunciations.phones(word.strip()))
     with tempfile.TemporaryDirectory() as folder:
         train_bpe(spelt, 256 + entries, Path(folder))
@@ -400,7 +372,7 @@ def _pronunciations(directory: Path, config: dict[str, Any]) -> Pronunciations:
         raise MismatchError(
             f"{directory / CONFIG_FILE}: {PRONUNCIATIONS} must be {PRONUNCIATIONS_FILE!r}, got {name!r}"
         )
-    return Pronunciations.load(directory / name, SPECIAL_TOKENS)
+    return Pronunciations.load(directory / name)
 
 
 def _read_text(path: Path) -> str:

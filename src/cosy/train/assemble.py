@@ -10,14 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from cosy.checkpoint.convert import NARROWED, write_weights
-from cosy.checkpoint.layout import BACKBONE_DIRECTORY, SPEAKER_ENCODER, SPEECH_TOKENIZER, VOCABULARY, Part, write_config
+from cosy.checkpoint.layout import (
+    BACKBONE_DIRECTORY,
+    SPEAKER_ENCODER,
+    SPEECH_TOKENIZER,
+    Part,
+    vocabulary_in,
+    write_config,
+)
 from cosy.checkpoint.onnx import export_speaker_encoder, export_speech_tokenizer
 from cosy.checkpoint.speakers import Speaker, write_speakers
 from cosy.config import ModelConfig
 from cosy.models.speaker_encoder import SpeakerEncoder
 from cosy.models.speech_lm import SpeechLM
 from cosy.models.speech_tokenizer import SpeechTokenizer
-from cosy.text.tokenizer import PRONUNCIATIONS_FILE
 
 
 def averaged(run: Path, prefix: str = "") -> dict[str, Tensor]:
@@ -80,9 +86,8 @@ def assemble(
     write_networks(networks, directory)
     export_speech_tokenizer(speech_tokenizer, directory / SPEECH_TOKENIZER)
     export_speaker_encoder(speaker_encoder, directory / SPEAKER_ENCODER)
-    for name in (*VOCABULARY, PRONUNCIATIONS_FILE):
-        if name in VOCABULARY or (vocabulary / name).exists():
-            shutil.copyfile(vocabulary / name, directory / BACKBONE_DIRECTORY / name)
+    for name in vocabulary_in(vocabulary):
+        shutil.copyfile(vocabulary / name, directory / BACKBONE_DIRECTORY / name)
     write_speakers(speakers, directory / "spk2info.safetensors")
     (directory / "README.md").write_text(card, encoding="utf-8")
     return directory

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cosy.audio.constants import MEL_BANDS
 from cosy.errors import TextError, VoiceError
-from cosy.text.tokenizer import END_OF_PROMPT
+from cosy.text.special_tokens import END_OF_PROMPT
 from cosy.types import Mode
 
 if TYPE_CHECKING:

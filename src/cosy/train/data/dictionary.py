@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cosy.dependencies import optional
+from cosy.text.pronunciation import VOWELS
 from cosy.train.data.phones import PAUSE, PHONES, phone_index
 from cosy.train.data.teachers import FESTIVAL_VOICE, require, run
 
 _PATH = "en-us/cmudict-en-us.dict"
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 _LONG = frozenset("aw ay ey iy ow oy uw".split())  # no schwa stands for these
-_VOWELS = _LONG | frozenset("aa ae ah ao ax eh er ih uh".split())
+_SHORT = frozenset(VOWELS) - _LONG
 _ALIKE = tuple(map(set, (("ah", "ax"), ("aa", "ao"), ("ih", "iy"), ("uh", "uw"))))
 _SCRIPT = """(define (say word)
   (let ((utt (eval (list 'Utterance 'Text word))))
@@ -35,14 +36,19 @@ _SCRIPT = """(define (say word)
     (format t "\\n")))"""
 
 
-def cmu() -> dict[str, list[list[str]]]:
-    """The words of pocketsphinx's dictionary and every way of saying them; possessives follow from their owners.
+def cmu_lines() -> list[str]:
+    """The lines of pocketsphinx's dictionary: a word, "read" or "read(2)", and its phones.
 
     Raises MissingDependencyError without the `train` extra.
     """
     path = Path(optional("pocketsphinx", "train").get_model_path(_PATH))
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def cmu() -> dict[str, list[list[str]]]:
+    """The words of that dictionary and every way of saying them; possessives follow from their owners."""
     words: dict[str, list[list[str]]] = defaultdict(list)
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in cmu_lines():
         name, *phones = line.lower().split()
         word = name.partition("(")[0]  # "read(2)" is another way
         if _WORD.fullmatch(word) and not word.endswith("'s"):
@@ -79,14 +85,14 @@ def agree(said: Sequence[str], written: Sequence[str]) -> bool:
 def _same(said: str, written: str, after: str) -> bool:
     name, stress = said.rstrip("01"), said[-1]
     if stress == "0":
-        return written in (_VOWELS - _LONG if name == "ax" else _VOWELS)
+        return written in (_SHORT if name == "ax" else VOWELS)
     pairs = _ALIKE if after == "r" else _ALIKE[:2]  # "ship" and "sheep" are two words
     return name == written or {name, written} in pairs
 
 
 def stressed(written: Sequence[str], said: Sequence[str]) -> list[str]:
     """The dictionary's phones with festival's stresses, if it has as many vowels; otherwise the first is stressed."""
-    vowels = [at for at, phone in enumerate(written) if phone in _VOWELS]
+    vowels = [at for at, phone in enumerate(written) if phone in VOWELS]
     digits = [phone[-1] for phone in said if phone[-1] in "01"]
     if len(digits) != len(vowels) or "1" not in digits:
         digits = ["1", *"0" * (len(vowels) - 1)]
@@ -102,7 +108,7 @@ def merged(words: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[tuple[str, 
     for word, said in pronounced(words):
         ways = words[word]
         if ways[0] == [phone for letter in word for phone in words.get(letter, [[]])[-1]]:
-            yield word, [phone + "1" if phone in _VOWELS else phone for phone in ways[0]]
+            yield word, [phone + "1" if phone in VOWELS else phone for phone in ways[0]]
         else:
             yield word, said if any(agree(said, way) for way in ways) else stressed(ways[0], said)
 

@@ -16,6 +16,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from cosy.dependencies import optional
+from cosy.train.data.dictionary import cmu_lines
 from cosy.train.data.english_templates import EVERYDAY, GRAMMAR, PHRASES, SLOT_TEMPLATE
 from cosy.train.data.english_words import LISTS
 
@@ -107,10 +108,8 @@ def frequent_words(count: int) -> list[str]:
 
     Raises MissingDependencyError without the `train` extra.
     """
-    path = optional("pocketsphinx", "train").get_model_path("en-us/cmudict-en-us.dict")
     ranked = optional("wordfreq", "train").top_n_list("en", 2 * count)
-    with open(path, encoding="utf-8") as dictionary:
-        known = {line.split(maxsplit=1)[0] for line in dictionary}
+    known = {line.split(maxsplit=1)[0] for line in cmu_lines()}
     words = (w for w in ranked if len(w) > 1 and w.isascii() and w.isalpha() and w in known)
     return list(itertools.islice(words, count))
 
